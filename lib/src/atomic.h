@@ -1,0 +1,57 @@
+/* The one place through which the library reaches atomics, locks, fences and the identity of a thread.
+ *
+ * A build that explores interleavings provides its own version of everything here (and of the four macros at the end of
+ * iobuf.h) and defines IOBUF_ATOMICS_; nothing else in lib/src names a primitive of the machine or of pthreads. */
+#ifndef IOBUF_SRC_ATOMIC_H
+#define IOBUF_SRC_ATOMIC_H
+
+#if !defined(IOBUF_NO_INLINE)
+#define IOBUF_NO_INLINE 1 /* the library defines what the header would inline */
+#endif
+#include "iobuf/iobuf.h"
+
+#include <pthread.h>
+#include <sched.h>
+
+#define atomic_get(p, order) iobuf_load_(p, order)
+#define atomic_set(p, value, order) iobuf_store_(p, value, order)
+#define atomic_add(p, value, order) __atomic_fetch_add((p), (value), __ATOMIC_##order)
+#define atomic_swap(p, value, order) __atomic_exchange_n((p), (value), __ATOMIC_##order)
+/* On failure *expected is what was found, loaded with acquire. */
+#define atomic_cas(p, expected, value, order)                                                                                      \
+    __atomic_compare_exchange_n((p), (expected), (value), false, __ATOMIC_##order, __ATOMIC_ACQUIRE)
+
+typedef pthread_mutex_t lock;
+
+static inline void lock_init(lock *l)
+{
+    pthread_mutex_init(l, NULL);
+}
+
+static inline void lock_destroy(lock *l)
+{
+    pthread_mutex_destroy(l);
+}
+
+static inline void lock_acquire(lock *l)
+{
+    pthread_mutex_lock(l);
+}
+
+static inline void lock_release(lock *l)
+{
+    pthread_mutex_unlock(l);
+}
+
+/* Lets another thread run while this one waits for a few instructions of it. */
+static inline void thread_yield(void)
+{
+    sched_yield();
+}
+
+/* The expensive half of an asymmetric fence: after it, every thread of the process sees what this one wrote before it, and
+ * this one sees what they wrote before their last iobuf_fence_light_. False from fence_heavy_available: the system has none. */
+bool fence_heavy_available(void);
+void fence_heavy(void);
+
+#endif

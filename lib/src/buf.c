@@ -1,0 +1,223 @@
+/* Reference counts of a buf. The number of live slices is always
+ *
+ *     taken_ + local_ / 2 + count(shared)
+ *
+ *   taken_   slices that the holding allocator or reader cut; written by the holder's thread alone.
+ *   local_   minus twice the releases by the owner thread (which, once the holder has let go, has taken_ merged in); written by
+ *            the owner alone, so a release there is a plain load and store. Odd: the owner is in the middle of a release. Without
+ *            a holder and with an owner it is at least 2: the owner's last release is decided through shared.
+ *   shared   atomic. count: references added (share, split) less releases by other threads. HOLD: an allocator or reader still
+ *            cuts from the buf. CLAIMED: somebody has found the last reference gone, and he alone gives the buf back. The rest is
+ *            a stamp that every change moves on, so that "shared is as it was" means that nothing happened.
+ *   owner_   the thread that may count in local_, or none.
+ *
+ * This is biased reference counting (Choi, Shull, Torrellas: "Biased Reference Counting", PACT 2018) with another way to close the
+ * owner's count. There, the owner merges its count at its next visit; here the first foreign release of a buf that has no holder
+ * any more sets owner_ to none ("revokes"), and from then on every release goes through shared. So a buf gets back to its pool
+ * though its owner never does anything again, or has ended.
+ *
+ * The owner's release in progress while owner_ is revoked is the one thing that the revoker cannot see at once. The owner
+ * marks local_ odd, *then* looks at owner_ again, and only then counts; between mark and look it has the light half of an
+ * asymmetric fence. Whoever has executed the heavy half after the revocation, and waited until local_ is even, knows that
+ * local_ will not change any more (buf_wait_exact). Without it a release can at worst overlook that it was the last: never
+ * the opposite, since local_ / 2 read late is too high, not too low. Revoked bufs are therefore listed in their pool, which looks
+ * at them again whenever it runs out of free bufs, at every reading of its counters, and, with the fence, in trim, at its limit and
+ * at close; behind close every revocation is exact at once. No reference is touched after it was dropped: what decides
+ * whether it was the last is read before, and validated by the compare-and-swap that drops it.
+ *
+ * Cache lines: alloc writes the allocator and the descriptor's first line; a release by the owner the first line; one by
+ * another thread the second line (and reads the first). Nothing of the pool is touched before the buf is full or free. */
+#include "internal.h"
+
+#include <stdlib.h>
+
+#define COUNT_ZERO ((uint64_t)1 << 39) /* so that a negative count borrows from nothing */
+#define COUNT_MASK (((uint64_t)1 << 40) - 1)
+#define HOLD ((uint64_t)1 << 40)
+#define CLAIMED ((uint64_t)1 << 41)
+#define STAMP ((uint64_t)1 << 42)
+
+/* The live slices, given `shared`, which must have been loaded with acquire before. Right if `shared` is still the same when
+ * the result is used, and the caller either is the owner or can live with a result that is too high. */
+static int64_t live_slices(struct buf *b, uint64_t shared)
+{
+    /* Acquire: pairs with the owner's release store of local_, so that its use of the bytes comes before theirs who reuse them. */
+    intptr_t local = atomic_get(&b->head.local_, ACQUIRE);
+    size_t taken = atomic_get(&b->head.taken_, ACQUIRE);
+    return (int64_t)taken + (local >> 1) + (int64_t)(shared & COUNT_MASK) - (int64_t)COUNT_ZERO;
+}
+
+/* Starts a life of the buf: no slice, one holder, the calling thread. */
+void buf_attach(struct buf *b, bool biased)
+{
+    uint64_t stamp = atomic_get(&b->shared, RELAXED) & ~(STAMP - 1);
+    /* Relaxed: other threads get to know the buf by a slice, whose handing over orders all this. */
+    atomic_set(&b->head.local_, (intptr_t)0, RELAXED);
+    atomic_set(&b->head.taken_, (size_t)0, RELAXED);
+    atomic_set(&b->shared, (stamp + STAMP) | HOLD | COUNT_ZERO, RELAXED);
+    atomic_set(&b->head.owner_, biased ? iobuf_self_() : OWNER_NONE, RELAXED);
+}
+
+/* For the holder: if no slice is left, begins the buf anew in its own thread. */
+bool buf_restart_if_idle(struct buf *b, bool biased)
+{
+    uint64_t shared = atomic_get(&b->shared, ACQUIRE); /* pairs with the releases in put_shared */
+    if (live_slices(b, shared) != 0 || atomic_get(&b->shared, ACQUIRE) != shared)
+        return false;
+    /* Nobody but the holder can reach the buf now. */
+    buf_attach(b, biased);
+    return true;
+}
+
+/* True while an allocator or reader holds the buf. */
+bool buf_is_held(struct buf *b)
+{
+    return (atomic_get(&b->shared, ACQUIRE) & HOLD) != 0;
+}
+
+/* True only if exactly one slice refers to the buf. Both loads of local_ alike mean that it did not change between them, since
+ * it only falls, except where the holder merges taken_ into it, and that is seen too (buf_release_hold stores it first). */
+bool buf_has_one_slice(struct buf *b)
+{
+    uint64_t shared = atomic_get(&b->shared, ACQUIRE);
+    intptr_t local = atomic_get(&b->head.local_, ACQUIRE);
+    return live_slices(b, shared) == 1 && atomic_get(&b->head.local_, ACQUIRE) == local &&
+           atomic_get(&b->shared, ACQUIRE) == shared;
+}
+
+/* A further reference; the caller has one. Relaxed: as in any reference count, what the new one may do is ordered by how it
+ * is handed over. */
+void buf_get(struct buf *b)
+{
+    atomic_add(&b->shared, STAMP + 1, RELAXED);
+}
+
+static void buf_free(struct buf *b)
+{
+    if (b->pool != NULL) {
+        pool_return(b);
+        return;
+    }
+    void *bytes = b->head.start_;
+    size_t size = b->size;
+    iobuf_free_fn release = b->foreign.free;
+    void *context = b->foreign.context;
+    check_forget_buf(b);
+    free(b);
+    release(bytes, size, context);
+}
+
+/* Waits until the owner is not in the middle of a release. The caller has revoked the bias and executed fence_heavy. */
+void buf_wait_exact(struct buf *b)
+{
+    while ((atomic_get(&b->head.local_, ACQUIRE) & 1) != 0)
+        thread_yield();
+}
+
+/* Ends the owner's right to count in local_. The caller has a reference, or holds the buf. */
+static void revoke(struct buf *b)
+{
+    uintptr_t owner = atomic_get(&b->head.owner_, RELAXED);
+    /* Sequentially consistent: before the heavy fence below, and before the push that makes the pool's fence see it. As a
+     * release it publishes local_, if the owner does this itself: pairs with the load of owner_ in put_shared. */
+    if (owner == OWNER_NONE || !atomic_cas(&b->head.owner_, &owner, OWNER_NONE, SEQ_CST))
+        return;
+    if (owner != iobuf_self_() && pool_list_revoked(b->pool, b)) {
+        fence_heavy();
+        buf_wait_exact(b);
+    }
+}
+
+/* Drops `references` through shared; the last one gives the buf back. */
+static void put_shared(struct buf *b, uint64_t references)
+{
+    uint64_t next, shared = atomic_get(&b->shared, ACQUIRE);
+    do {
+        if ((shared & HOLD) == 0 && atomic_get(&b->head.owner_, ACQUIRE) != OWNER_NONE) {
+            revoke(b);
+            shared = atomic_get(&b->shared, ACQUIRE);
+        }
+        next = shared - references + STAMP;
+        if ((shared & HOLD) == 0 && live_slices(b, shared) == (int64_t)references)
+            next |= CLAIMED;
+        /* Release: our use of the bytes ends here. Acquire: the last one sees everybody's end; pairs with this same operation. */
+    } while (!atomic_cas(&b->shared, &shared, next, ACQ_REL));
+    if ((next & CLAIMED) != 0)
+        buf_free(b);
+}
+
+/* Drops a reference that iobuf_put_local_ did not: by another thread, or the last one that the owner counts. */
+void iobuf_put_slow_(struct iobuf_buf *head)
+{
+    struct buf *b = buf_from(head);
+    if (atomic_get(&b->head.owner_, RELAXED) == iobuf_self_()) {
+        uint64_t shared = atomic_get(&b->shared, ACQUIRE);
+        if ((shared & (COUNT_MASK | HOLD)) == COUNT_ZERO && atomic_get(&b->head.taken_, RELAXED) == 0) {
+            buf_free(b); /* ours is the only reference: nobody else can reach the buf */
+            return;
+        }
+    }
+    put_shared(b, 1);
+}
+
+void buf_put(struct buf *b)
+{
+    if (!iobuf_put_local_(&b->head, 1))
+        iobuf_put_slow_(&b->head);
+}
+
+/* Drops some references of which none is the last: the caller keeps another one. */
+void buf_put_some(struct buf *b, size_t references)
+{
+    if (references != 0 && !iobuf_put_local_(&b->head, references))
+        put_shared(b, references);
+}
+
+/* The holder lets go; if no slice is left, the buf goes back. */
+void buf_release_hold(struct buf *b)
+{
+    if (atomic_get(&b->head.owner_, RELAXED) == iobuf_self_()) {
+        /* As long as HOLD is set nobody revokes; so local_ is ours. In this order, for buf_has_one_slice. */
+        intptr_t local = atomic_get(&b->head.local_, RELAXED) + 2 * (intptr_t)atomic_get(&b->head.taken_, RELAXED);
+        atomic_set(&b->head.local_, local, RELEASE);
+        atomic_set(&b->head.taken_, (size_t)0, RELEASE);
+        /* From here on 2 in local_ must mean "perhaps the last": what is left, if anything, was added by share and split. */
+        if (local <= 0)
+            atomic_set(&b->head.owner_, OWNER_NONE, RELEASE);
+    } else {
+        revoke(b); /* the allocator has moved to this thread since it took the buf */
+    }
+    uint64_t next, shared = atomic_get(&b->shared, ACQUIRE);
+    do {
+        next = (shared & ~HOLD) + STAMP;
+        if (live_slices(b, shared) == 0)
+            next |= CLAIMED;
+        /* Release: publishes local_ and taken_ as merged, to whoever finds HOLD gone. Acquire: as in put_shared. */
+    } while (!atomic_cas(&b->shared, &shared, next, ACQ_REL));
+    if ((next & CLAIMED) != 0)
+        buf_free(b);
+}
+
+/* For the pool, on a listed buf: true if the last reference had gone unnoticed; the buf is then the caller's to give back. */
+bool buf_claim_if_unused(struct buf *b)
+{
+    uint64_t shared = atomic_get(&b->shared, ACQUIRE);
+    if ((shared & (HOLD | CLAIMED)) != 0 || live_slices(b, shared) != 0)
+        return false;
+    return atomic_cas(&b->shared, &shared, (shared + STAMP) | CLAIMED, ACQ_REL);
+}
+
+/* A descriptor with one reference for memory that is not a pool's. No bias: there is no pool to list it in. */
+struct buf *buf_new_foreign(void *bytes, size_t size, iobuf_free_fn release, void *context)
+{
+    struct buf *b = calloc(1, sizeof *b);
+    if (b == NULL)
+        return NULL;
+    b->head.start_ = bytes;
+    b->size = size;
+    b->foreign.free = release;
+    b->foreign.context = context;
+    b->shared = COUNT_ZERO + 1;
+    check_adopt_buf(b);
+    return b;
+}

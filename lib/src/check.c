@@ -1,0 +1,291 @@
+/* What checked builds add: tables of live handles, poisoned memory, and the messages. Its own memory is malloc's, not the
+ * pool's backing's, and not counted. */
+#include "internal.h"
+
+#if IOBUF_CHECKED
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define WITH_ASAN 1
+#elif __has_feature(memory_sanitizer)
+#define WITH_MSAN 1
+#elif __has_feature(thread_sanitizer)
+#define WITH_TSAN 1
+#endif
+#endif
+#if defined(__SANITIZE_ADDRESS__)
+#define WITH_ASAN 1
+#elif defined(__SANITIZE_THREAD__)
+#define WITH_TSAN 1
+#endif
+
+#if defined(WITH_ASAN)
+#include <sanitizer/asan_interface.h>
+#elif defined(WITH_MSAN)
+#include <sanitizer/msan_interface.h>
+#elif !defined(WITH_TSAN) && defined(__has_include)
+#if __has_include(<valgrind/memcheck.h>)
+#include <valgrind/memcheck.h>
+#define WITH_VALGRIND 1
+#endif
+#endif
+
+#define PATTERN 0xdf
+#define MAGIC 0x10b0f
+#define TAGS_FIRST 1024u /* handles of one buf, to begin with; up to 65536 */
+#define TAGS_MOST 65536u
+
+struct check_table {
+    lock lock;
+    uint32_t magic;
+    uint32_t live, size, next;
+    uint64_t *bits;
+};
+
+static _Noreturn void fail(const char *call, const char *what)
+{
+    fprintf(stderr, "iobuf: %s: %s\n", call, what);
+    abort();
+}
+
+static void *get_memory(size_t size)
+{
+    void *memory = calloc(1, size);
+    if (memory == NULL)
+        fail("checked build", "no memory for its own tables");
+    return memory;
+}
+
+/* ------------------------------------------------------------------------------------------------------------- handles */
+
+#if SIZE_MAX > UINT32_MAX
+#define TAG_SHIFT 48
+
+static struct buf *handle_buf(const iobuf_slice *s)
+{
+    return (struct buf *)((uintptr_t)s->buf_ & (((uintptr_t)1 << TAG_SHIFT) - 1));
+}
+
+static uint32_t handle_tag(const iobuf_slice *s)
+{
+    return (uint32_t)((uintptr_t)s->buf_ >> TAG_SHIFT);
+}
+
+static void set_tag(iobuf_slice *s, uint32_t tag)
+{
+    s->buf_ = (struct iobuf_buf *)((uintptr_t)s->buf_ | (uintptr_t)tag << TAG_SHIFT);
+}
+#else
+static struct buf *handle_buf(const iobuf_slice *s)
+{
+    return buf_from(s->buf_);
+}
+
+static uint32_t handle_tag(const iobuf_slice *s)
+{
+    return s->tag_;
+}
+
+static void set_tag(iobuf_slice *s, uint32_t tag)
+{
+    s->tag_ = tag;
+}
+#endif
+
+static bool has_tag(const struct check_table *t, uint32_t tag)
+{
+    return tag < t->size && (t->bits[tag / 64] >> tag % 64 & 1) != 0;
+}
+
+static void grow(struct check_table *t)
+{
+    uint64_t *bits = get_memory(t->size / 4);
+    memcpy(bits, t->bits, t->size / 8);
+    free(t->bits);
+    t->bits = bits;
+    t->size *= 2;
+}
+
+void check_adopt_buf(struct buf *b)
+{
+    if (b->handles != NULL)
+        return;
+    b->handles = get_memory(sizeof *b->handles);
+    lock_init(&b->handles->lock);
+    b->handles->magic = MAGIC;
+    b->handles->size = TAGS_FIRST;
+    b->handles->bits = get_memory(TAGS_FIRST / 8);
+}
+
+void check_forget_buf(struct buf *b)
+{
+    if (b->handles == NULL)
+        return;
+    lock_destroy(&b->handles->lock);
+    free(b->handles->bits);
+    free(b->handles);
+    b->handles = NULL;
+}
+
+/* Tag 0 is a handle that is not checked: of the 65,536th and later live slices of one buf. */
+void check_handle_new(iobuf_slice *s)
+{
+    struct buf *b = handle_buf(s);
+    if (b == NULL)
+        return;
+    struct check_table *t = b->handles;
+    lock_acquire(&t->lock);
+    if (t->live >= t->size / 2 && t->size < TAGS_MOST)
+        grow(t);
+    uint32_t tag = 0;
+    if (t->live < t->size - 1) {
+        do {
+            t->next = t->next + 1 < t->size ? t->next + 1 : 1;
+        } while (has_tag(t, t->next));
+        tag = t->next;
+        t->bits[tag / 64] |= (uint64_t)1 << tag % 64;
+        t->live++;
+    }
+    lock_release(&t->lock);
+    set_tag(s, tag);
+}
+
+void check_handle_gone(const iobuf_slice *s)
+{
+    struct buf *b = handle_buf(s);
+    uint32_t tag = handle_tag(s);
+    if (b == NULL || tag == 0)
+        return;
+    struct check_table *t = b->handles;
+    lock_acquire(&t->lock);
+    t->bits[tag / 64] &= ~((uint64_t)1 << tag % 64);
+    t->live--;
+    lock_release(&t->lock);
+}
+
+struct buf *check_handle(const iobuf_slice *s, const char *call)
+{
+    if (s == NULL)
+        fail(call, "slice is NULL");
+    struct buf *b = handle_buf(s);
+    if (b == NULL) {
+        if (s->data_ == NULL && s->size_ != 0)
+            fail(call, "invalid slice: bytes at NULL");
+        return NULL;
+    }
+    if (b->handles == NULL || b->handles->magic != MAGIC)
+        fail(call, "foreign handle: no buf of this library");
+    lock_acquire(&b->handles->lock);
+    bool live = handle_tag(s) == 0 || has_tag(b->handles, handle_tag(s));
+    lock_release(&b->handles->lock);
+    if (!live)
+        fail(call, "stale handle: the slice was released before, perhaps through a copy");
+    struct front f = slice_front(s);
+    size_t offset = (size_t)(s->data_ - b->head.start_);
+    if (offset > b->size || s->size_ > b->size - offset || f.headroom > offset)
+        fail(call, "invalid slice: reaches beyond its buf");
+    return b;
+}
+
+bool check_same_buf(const iobuf_slice *a, const iobuf_slice *b)
+{
+    return handle_buf(a) == handle_buf(b) && handle_buf(a) != NULL;
+}
+
+void check_enter(uint32_t *busy, const char *call)
+{
+    if (atomic_swap(busy, 1, ACQUIRE) != 0)
+        fail(call, "used by two threads at once");
+}
+
+void check_leave(uint32_t *busy)
+{
+    atomic_set(busy, 0, RELEASE);
+}
+
+/* -------------------------------------------------------------------------------------------------------------- memory */
+
+/* True where an outer tool watches the bytes, and no pattern is written. */
+static bool watched(void)
+{
+#if defined(WITH_ASAN) || defined(WITH_MSAN)
+    return true;
+#elif defined(WITH_VALGRIND)
+    return RUNNING_ON_VALGRIND != 0;
+#else
+    return false;
+#endif
+}
+
+void check_poison_keep(void *bytes, size_t size)
+{
+#if defined(WITH_ASAN)
+    __asan_poison_memory_region(bytes, size);
+#elif defined(WITH_VALGRIND)
+    VALGRIND_MAKE_MEM_NOACCESS(bytes, size);
+#else
+    (void)bytes;
+    (void)size;
+#endif
+}
+
+void check_poison(void *bytes, size_t size)
+{
+    if (!watched())
+        memset(bytes, PATTERN, size);
+    check_poison_keep(bytes, size);
+}
+
+void check_unpoison(void *bytes, size_t size)
+{
+#if defined(WITH_ASAN)
+    __asan_unpoison_memory_region(bytes, size);
+#elif defined(WITH_VALGRIND)
+    VALGRIND_MAKE_MEM_DEFINED(bytes, size);
+#else
+    (void)bytes;
+    (void)size;
+#endif
+}
+
+void check_intact(const void *bytes, size_t size, const char *what)
+{
+    if (watched())
+        return;
+    for (const uint8_t *p = bytes, *end = p + size; p != end; p++) {
+        if (*p != PATTERN)
+            fail("checked build", what);
+    }
+}
+
+void check_unpoison_new(const iobuf_slice *s)
+{
+    check_unpoison(s->data_, s->size_);
+#if defined(WITH_MSAN)
+    __msan_poison(s->data_, s->size_);
+#elif defined(WITH_VALGRIND)
+    VALGRIND_MAKE_MEM_UNDEFINED(s->data_, s->size_);
+#endif
+}
+
+void check_poison_slice(const iobuf_slice *s, size_t size)
+{
+    struct buf *b = handle_buf(s);
+    if (b != NULL && b->pool != NULL)
+        check_poison_keep(s->data_, size);
+}
+
+void check_unpoison_slice(const iobuf_slice *s, size_t size)
+{
+    struct buf *b = handle_buf(s);
+    if (b != NULL && b->pool != NULL)
+        check_unpoison(s->data_, size);
+}
+
+#else
+typedef int check_has_nothing_to_do; /* a translation unit is not empty */
+#endif

@@ -1,0 +1,21 @@
+/* The free bufs of one pool, by size in units: best fit in time bounded by the bits of a size, whatever is in it. */
+#ifndef IOBUF_SRC_FREELIST_H
+#define IOBUF_SRC_FREELIST_H
+
+#include "internal.h"
+
+#define FREELIST_EXACT 64 /* sizes of 1 to 64 units have a list each */
+#define FREELIST_BINS 64  /* above, one tree for each power of two */
+
+struct freelist {
+    uint64_t exact_map, tree_map; /* bit i set: exact[i], tree[i] is not empty */
+    struct buf *exact[FREELIST_EXACT], *tree[FREELIST_BINS];
+};
+
+void freelist_put(struct freelist *f, struct buf *b);
+/* The smallest that has at least `units`, the last put of that size; NULL if there is none. */
+struct buf *freelist_take(struct freelist *f, uint64_t units);
+/* The largest, the last put of that size; NULL if empty. */
+struct buf *freelist_take_largest(struct freelist *f);
+
+#endif
