@@ -4,12 +4,12 @@
  *
  *   taken_   slices that the holding allocator or reader cut; written by the holder's thread alone.
  *   local_   minus twice the releases by the owner thread (which, once the holder has let go, has taken_ merged in); written by
- *            the owner alone, so a release there is a plain load and store. Odd: the owner is in the middle of a release. Without
- *            a holder and with an owner it is at least 2: the owner's last release is decided through shared.
+ *            the owner alone, so a release there is a plain load and store. Odd: the owner is in the middle of a release.
  *   shared   atomic. count: references added (share, split) less releases by other threads. HOLD: an allocator or reader still
  *            cuts from the buf. CLAIMED: somebody has found the last reference gone, and he alone gives the buf back. The rest is
  *            a stamp that every change moves on, so that "shared is as it was" means that nothing happened.
- *   owner_   the thread that may count in local_, or none.
+ *   owner_   the thread that may count in local_, or none. If there is an owner but no holder, then local_ >= 2 and count >= 0, so
+ *            that the owner's release can be the last only where local_ is 2; that one is decided through shared.
  *
  * This is biased reference counting (Choi, Shull, Torrellas: "Biased Reference Counting", PACT 2018) with another way to close the
  * owner's count. There, the owner merges its count at its next visit; here the first foreign release of a buf that has no holder
@@ -173,22 +173,28 @@ void buf_put_some(struct buf *b, size_t references)
         put_shared(b, references);
 }
 
+/* The owner is the holder and about to let go: slices it cut become references that it counts. As long as HOLD is set nobody
+ * revokes, so local_ is ours. In this order, for buf_has_one_slice. */
+static void merge_taken(struct buf *b)
+{
+    intptr_t local = atomic_get(&b->head.local_, RELAXED) + 2 * (intptr_t)atomic_get(&b->head.taken_, RELAXED);
+    atomic_set(&b->head.local_, local, RELEASE);
+    atomic_set(&b->head.taken_, (size_t)0, RELEASE);
+}
+
 /* The holder lets go; if no slice is left, the buf goes back. */
 void buf_release_hold(struct buf *b)
 {
-    if (atomic_get(&b->head.owner_, RELAXED) == iobuf_self_()) {
-        /* As long as HOLD is set nobody revokes; so local_ is ours. In this order, for buf_has_one_slice. */
-        intptr_t local = atomic_get(&b->head.local_, RELAXED) + 2 * (intptr_t)atomic_get(&b->head.taken_, RELAXED);
-        atomic_set(&b->head.local_, local, RELEASE);
-        atomic_set(&b->head.taken_, (size_t)0, RELEASE);
-        /* From here on 2 in local_ must mean "perhaps the last": what is left, if anything, was added by share and split. */
-        if (local <= 0)
-            atomic_set(&b->head.owner_, OWNER_NONE, RELEASE);
-    } else {
+    bool mine = atomic_get(&b->head.owner_, RELAXED) == iobuf_self_();
+    if (mine)
+        merge_taken(b);
+    else
         revoke(b); /* the allocator has moved to this thread since it took the buf */
-    }
     uint64_t next, shared = atomic_get(&b->shared, ACQUIRE);
     do {
+        /* The owner tells its last reference by local_ alone, so there must be no other releases to subtract. */
+        if (mine && (atomic_get(&b->head.local_, RELAXED) <= 0 || (shared & COUNT_MASK) < COUNT_ZERO))
+            atomic_set(&b->head.owner_, OWNER_NONE, RELEASE);
         next = (shared & ~HOLD) + STAMP;
         if (live_slices(b, shared) == 0)
             next |= CLAIMED;
