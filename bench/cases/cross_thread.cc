@@ -1,0 +1,149 @@
+/* cross_thread: one thread takes buffers and writes to them, another reads and releases them, over a bounded ring. The second
+ * thread runs before the clock starts and ends after it has stopped. The clock stops only when every buffer of a round has been
+ * released, so that no work is left uncounted; a round is long against the ring. Time is the wall clock's, as the name's end,
+ * /real_time, says: the processor time of one thread says little about two.
+ */
+#include <cstdlib>
+#include <thread>
+
+#include "cases/cases.h"
+#include "workload/ring.h"
+
+namespace bench
+{
+
+namespace
+{
+
+constexpr std::size_t kRing = 1024;
+constexpr std::size_t kRound = 16 * kRing;
+constexpr std::size_t kWarmUp = 2 * kRound; /* both threads are awake, and no peer needs new memory */
+
+/* The thread that releases. Gated, it holds still while `gate` is closed, so that memory can be counted at a full ring. */
+template <class Peer, bool kGated> class Consumer
+{
+  public:
+    Consumer()
+    {
+        while (!ready_.load(std::memory_order_acquire)) /* pairs with the release at the start of run */
+            sched_yield();
+    }
+    ~Consumer()
+    {
+        stop_.store(true, std::memory_order_release); /* pairs with the acquire in run; the ring was drained */
+        thread_.join();
+    }
+    Consumer(const Consumer &) = delete;
+    Consumer &operator=(const Consumer &) = delete;
+
+    bool push(const typename Peer::Buffer &buffer)
+    {
+        return ring_.push(buffer);
+    }
+    void gate(bool closed)
+    {
+        gate_.store(closed, std::memory_order_relaxed);
+    }
+    std::uint64_t released() const
+    {
+        return released_.load(std::memory_order_acquire);
+    }
+
+  private:
+    void run()
+    {
+        /* A thread's first call makes it known to malloc, which may give it an arena: part of starting it. */
+        void *first = std::malloc(1);
+        escape(first);
+        std::free(first);
+        ready_.store(true, std::memory_order_release);
+        std::uint64_t count = 0;
+        Backoff backoff;
+        for (;;) {
+            typename Peer::Buffer buffer;
+            if ((!kGated || !gate_.load(std::memory_order_relaxed)) && ring_.pop(&buffer)) {
+                look(Peer::data(buffer));
+                Peer::release(&buffer);
+                backoff = Backoff();
+                count++;
+                continue;
+            }
+            released_.store(count, std::memory_order_release); /* pairs with released(): only an idle consumer says so */
+            if (stop_.load(std::memory_order_acquire))
+                return;
+            backoff.wait();
+        }
+    }
+
+    Ring<typename Peer::Buffer, kRing> ring_;
+    alignas(64) std::atomic<std::uint64_t> released_{0};
+    alignas(64) std::atomic<bool> ready_{false};
+    std::atomic<bool> stop_{false};
+    std::atomic<bool> gate_{false};
+    std::thread thread_{[this] { run(); }};
+};
+
+template <class Peer, bool kGated>
+void produce(typename Peer::Source &source, Consumer<Peer, kGated> &consumer, std::size_t count, std::size_t size)
+{
+    for (std::size_t i = 0; i < count; i++) {
+        typename Peer::Buffer buffer;
+        Peer::alloc(source, opaque(size), &buffer);
+        touch(Peer::data(buffer));
+        for (Backoff backoff; !consumer.push(buffer);)
+            backoff.wait();
+    }
+}
+
+template <class Peer, bool kGated> void drain(const Consumer<Peer, kGated> &consumer, std::uint64_t pushed)
+{
+    for (Backoff backoff; consumer.released() != pushed;)
+        backoff.wait();
+}
+
+/* At a full ring, after the two threads have run freely for a while. */
+template <class Peer> Held cross_thread_held(std::size_t size)
+{
+    Consumer<Peer, true> consumer;
+    typename Peer::Source source{SourceOptions()};
+    produce(source, consumer, kWarmUp, size);
+    drain(consumer, kWarmUp);
+    consumer.gate(true);
+    produce(source, consumer, kRing, size);
+    const Held held = {static_cast<double>(source.held_bytes()), static_cast<double>(kRing * size)};
+    consumer.gate(false);
+    drain(consumer, kWarmUp + kRing);
+    return held;
+}
+
+template <class Peer> void cross_thread(benchmark::State &state, std::size_t size)
+{
+    const SourceOptions options;
+    Consumer<Peer, false> consumer;
+    typename Peer::Source source(options);
+    produce(source, consumer, kWarmUp, size);
+    std::uint64_t pushed = kWarmUp;
+    drain(consumer, pushed);
+    while (state.KeepRunningBatch(kRound)) {
+        produce(source, consumer, kRound, size);
+        pushed += kRound;
+        drain(consumer, pushed);
+    }
+    report<Peer>(state, (pushed - kWarmUp) * size, options);
+    report_held(state, cross_thread_held<Peer>, size);
+}
+
+} // namespace
+
+void register_cross_thread()
+{
+    for (const std::size_t size : {64u, 1024u})
+        for_each_peer([size](auto peer) {
+            using Peer = decltype(peer);
+            add_case(case_name<Peer>("cross_thread", std::to_string(size)), [size](benchmark::State &state) {
+                cross_thread<Peer>(state, size);
+            })->UseRealTime();
+        });
+}
+
+} // namespace bench

@@ -1,0 +1,87 @@
+/* frame: a message on its way out. The payload is copied into a new buffer, an 8-byte header put in front, the whole described
+ * for writev, then released. Payloads of one size, and the messages of recorded streams (frame_http, frame_resp).
+ */
+#include "cases/cases.h"
+
+namespace bench
+{
+
+namespace
+{
+
+SourceOptions frame_options()
+{
+    SourceOptions options;
+    options.reserve = kHeaderBytes;
+    return options;
+}
+
+std::uint64_t expected(const std::vector<Message> &messages)
+{
+    std::uint64_t sum = kChecksumSeed;
+    for (const Message &message : messages) {
+        std::uint8_t header[kHeaderBytes];
+        write_header(header, message.size);
+        sum = checksum(sum, header, sizeof header);
+        sum = checksum(sum, message.bytes, message.size);
+    }
+    return sum;
+}
+
+template <class Peer> std::uint64_t delivered(typename Peer::Source &source, const std::vector<Message> &messages)
+{
+    std::uint64_t sum = kChecksumSeed;
+    for (const Message &message : messages) {
+        struct iovec iov[kMaxFrameParts];
+        typename Peer::Buffer buffer;
+        const std::size_t parts = Peer::frame(source, message, iov, &buffer);
+        for (std::size_t i = 0; i < parts; i++)
+            sum = checksum(sum, iov[i].iov_base, iov[i].iov_len);
+        Peer::release(&buffer);
+    }
+    return sum;
+}
+
+template <class Peer> void frame(benchmark::State &state, const Stream &stream)
+{
+    const SourceOptions options = frame_options();
+    const std::vector<Message> messages = messages_of(stream);
+    typename Peer::Source source(options);
+    if (delivered<Peer>(source, messages) != expected(messages))
+        return fail(state, "the frames are not header and payload");
+    std::uint64_t bytes = 0;
+    std::size_t next = 0;
+    for (auto _ : state) {
+        const Message message = {messages[next].bytes, opaque(messages[next].size)};
+        next = next + 1 == messages.size() ? 0 : next + 1;
+        struct iovec iov[kMaxFrameParts];
+        typename Peer::Buffer buffer;
+        Peer::frame(source, message, iov, &buffer);
+        escape(iov);
+        Peer::release(&buffer);
+        bytes += message.size;
+    }
+    report<Peer>(state, bytes, options);
+}
+
+/* Payloads stay in the first-level cache, so that the buffer's side is what is measured. */
+constexpr std::size_t kPayloads = 16 * 1024;
+
+} // namespace
+
+void register_frame(const Traces &traces)
+{
+    for (const std::size_t size : {64u, 1024u, 4096u})
+        for_each_peer([size](auto peer) {
+            using Peer = decltype(peer);
+            add_case(case_name<Peer>("frame", std::to_string(size)),
+                     [size](benchmark::State &state) { frame<Peer>(state, fixed_stream(size, kPayloads)); });
+        });
+    for_each_peer([&traces](auto peer) {
+        using Peer = decltype(peer);
+        add_case(case_name<Peer>("frame_http", "mixed"), [&traces](benchmark::State &state) { frame<Peer>(state, traces.http); });
+        add_case(case_name<Peer>("frame_resp", "mixed"), [&traces](benchmark::State &state) { frame<Peer>(state, traces.resp); });
+    });
+}
+
+} // namespace bench
