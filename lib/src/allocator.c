@@ -44,7 +44,7 @@ static int alloc(iobuf_allocator *a, size_t size, iobuf_slice *out)
             cut(a, size, out);
             return IOBUF_OK;
         }
-        if (need <= old->size && buf_restart_if_idle(old, pool_biased(a->pool_))) {
+        if (need <= old->size && buf_restart_if_idle(old)) {
             check_poison(old->head.start_, old->size);
             begin(a, old);
             cut(a, size, out);

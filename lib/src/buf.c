@@ -59,13 +59,18 @@ void buf_attach(struct buf *b, bool biased)
 }
 
 /* For the holder: if no slice is left, begins the buf anew in its own thread. */
-bool buf_restart_if_idle(struct buf *b, bool biased)
+bool buf_restart_if_idle(struct buf *b)
 {
     uint64_t shared = atomic_get(&b->shared, ACQUIRE); /* pairs with the releases in put_shared */
     if (live_slices(b, shared) != 0 || atomic_get(&b->shared, ACQUIRE) != shared)
         return false;
     /* Nobody but the holder can reach the buf now. */
-    buf_attach(b, biased);
+    if ((shared & COUNT_MASK) == COUNT_ZERO && atomic_get(&b->head.owner_, RELAXED) == iobuf_self_()) {
+        atomic_set(&b->head.local_, (intptr_t)0, RELAXED);
+        atomic_set(&b->head.taken_, (size_t)0, RELAXED);
+    } else {
+        buf_attach(b, pool_biased(b->pool));
+    }
     return true;
 }
 

@@ -45,7 +45,7 @@ static inline struct buf *buf_from(struct iobuf_buf *head)
 
 /* buf.c */
 void buf_attach(struct buf *b, bool biased);
-bool buf_restart_if_idle(struct buf *b, bool biased);
+bool buf_restart_if_idle(struct buf *b);
 void buf_release_hold(struct buf *b);
 bool buf_is_held(struct buf *b);
 bool buf_has_one_slice(struct buf *b);

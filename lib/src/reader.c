@@ -70,7 +70,7 @@ static void move_to(iobuf_reader *r, struct buf *b)
 static int make_space(iobuf_reader *r, size_t need)
 {
     struct buf *b, *old = buf_from(r->buf_);
-    if (old != NULL && r->base_ > old->head.start_ && buf_restart_if_idle(old, pool_biased(r->pool_)))
+    if (old != NULL && r->base_ > old->head.start_ && buf_restart_if_idle(old))
         move_to(r, old);
     if (old != NULL && need <= (size_t)(r->end_ - r->base_))
         return IOBUF_OK;
