@@ -6,6 +6,9 @@
 
 #include <string.h>
 
+/* Slices of size 0 use nothing up: on 32-bit platforms they alone could make a buf's counts wrap. */
+#define TAKEN_MOST ((size_t)PTRDIFF_MAX / 4)
+
 int iobuf_allocator_init(iobuf_allocator *a, iobuf_pool *pool, size_t reserve)
 {
     if (a == NULL || pool == NULL)
@@ -40,7 +43,7 @@ static int alloc(iobuf_allocator *a, size_t size, iobuf_slice *out)
     size_t need = a->reserve_ + size;
     struct buf *b, *old = buf_from(a->buf_);
     if (old != NULL) {
-        if (need <= (size_t)(a->end_ - a->next_)) {
+        if (need <= (size_t)(a->end_ - a->next_) && old->head.taken_ < TAKEN_MOST) {
             cut(a, size, out);
             return IOBUF_OK;
         }

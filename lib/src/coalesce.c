@@ -5,7 +5,7 @@
 /* True if `b` may join `a`: it begins where `a` ends, in the same buf, and together they are within the limit. */
 static bool joins(const iobuf_slice *a, const iobuf_slice *b, size_t max_size)
 {
-    return a->data_ + a->size_ == b->data_ && check_same_buf(a, b) && a->size_ <= max_size && b->size_ <= max_size - a->size_;
+    return check_same_buf(a, b) && a->data_ + a->size_ == b->data_ && a->size_ <= max_size && b->size_ <= max_size - a->size_;
 }
 
 static void join(iobuf_slice *a, iobuf_slice *b)

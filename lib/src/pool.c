@@ -27,6 +27,7 @@ struct iobuf_pool {
     iobuf_backing backing;
     size_t refs;
     iobuf_pool_stats stats;
+    size_t bytes_asked; /* of bufs that the backing is being asked for: within the limit, but not in the stats yet */
     struct freelist free;
     struct buf *spare; /* descriptors without memory */
     struct slab *slabs;
@@ -203,6 +204,13 @@ static size_t settle(iobuf_pool *pool, size_t most, bool exact, struct buf **gar
     return found;
 }
 
+/* What the limit leaves for bufs that are not in use; the cache counts towards it. */
+static size_t bytes_left(const iobuf_pool *pool)
+{
+    size_t used = pool->stats.bytes_in_use + pool->bytes_asked;
+    return used < pool->max_bytes ? pool->max_bytes - used : 0;
+}
+
 /* Takes the largest cached buf out of the cache, to be given back. */
 static void evict(iobuf_pool *pool, struct buf **garbage)
 {
@@ -283,25 +291,24 @@ static struct buf *take_new(iobuf_pool *pool, size_t size, struct buf *garbage)
 {
     struct buf *b = pool->spare;
     pool->spare = b->idle.next;
-    while (pool->stats.bytes_cached > 0 && pool->stats.bytes_cached > pool->max_bytes - pool->stats.bytes_in_use - size)
+    pool->bytes_asked += size; /* before the lock is dropped, so that the limit holds */
+    while (pool->stats.bytes_cached > bytes_left(pool))
         evict(pool, &garbage);
-    b->size = size;
-    b->units = size / pool->min_size;
-    account_take(pool, b); /* before the lock is dropped, so that the limit holds */
     lock_release(&pool->lock);
     give_back(pool, garbage);
     b->head.start_ = pool->backing.allocate(pool->backing.context, size, BUF_ALIGNMENT);
+    b->size = size;
+    b->units = size / pool->min_size;
     lock_acquire(&pool->lock);
+    pool->bytes_asked -= size;
     if (b->head.start_ == NULL) {
-        pool->stats.bufs_in_use--;
-        pool->stats.bytes_in_use -= size;
-        pool->refs--;
         b->idle.next = pool->spare;
         pool->spare = b;
         b = NULL;
     } else {
-        size_t bytes = pool->stats.bytes_in_use + pool->stats.bytes_cached;
+        account_take(pool, b);
         pool->stats.bufs_allocated++;
+        size_t bytes = pool->stats.bytes_in_use + pool->stats.bytes_cached;
         if (bytes > pool->stats.bytes_peak)
             pool->stats.bytes_peak = bytes;
     }
@@ -322,11 +329,6 @@ static struct buf *take_cached(iobuf_pool *pool, size_t units)
     return b;
 }
 
-static bool above_limit(const iobuf_pool *pool, size_t size)
-{
-    return pool->stats.bytes_in_use > pool->max_bytes || size > pool->max_bytes - pool->stats.bytes_in_use;
-}
-
 /* With the lock held: a cached buf to *out, or what stands against a new one, or IOBUF_OK and *out NULL: take a new one. */
 static int try_take(iobuf_pool *pool, size_t rounded, struct buf **out, struct buf **garbage)
 {
@@ -337,10 +339,10 @@ static int try_take(iobuf_pool *pool, size_t rounded, struct buf **out, struct b
     *out = take_cached(pool, units);
     if (*out != NULL)
         return IOBUF_OK;
-    bool limited = above_limit(pool, rounded);
+    bool limited = rounded > bytes_left(pool);
     if (settle(pool, limited ? SIZE_MAX : SETTLE_AT_GROWTH, limited, garbage) != 0) {
         *out = take_cached(pool, units);
-        limited = *out == NULL && above_limit(pool, rounded);
+        limited = *out == NULL && rounded > bytes_left(pool);
     }
     return limited ? IOBUF_ELIMIT : IOBUF_OK;
 }

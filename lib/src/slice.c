@@ -130,7 +130,8 @@ void iobuf_slice_truncate_front(iobuf_slice *s, size_t bytes)
     } else {
         f.headroom = f.exclusive = 0;
     }
-    s->data_ += s->data_ == NULL ? 0 : bytes;
+    if (bytes != 0)
+        s->data_ += bytes;
     s->size_ -= bytes;
     slice_set_front(s, f);
 }
@@ -141,7 +142,8 @@ bool iobuf_slice_expand_front(iobuf_slice *s, size_t bytes)
     struct front f = slice_front(s);
     if (bytes > f.headroom)
         return false;
-    s->data_ -= s->data_ == NULL ? 0 : bytes;
+    if (bytes != 0)
+        s->data_ -= bytes;
     s->size_ += bytes;
     f.headroom -= bytes;
     f.exclusive += bytes; /* both within the buf, so it cannot wrap */

@@ -117,7 +117,8 @@ typedef struct iobuf_pool_stats {
 
 /* Makes a pool. A new buf has exactly the smallest multiple of min_size bytes that fits the request, aligned to 64 bytes. A
  * request takes the smallest free buf that fits it (the last freed of that size), in time that does not depend on how many are
- * free; else a new one, for which free bufs are given up, largest first, as far as max_bytes needs it. A buf that becomes
+ * free; else a new one, for which free bufs are given up, largest first, as far as max_bytes needs it. They stay given up
+ * should the backing then have no memory. A buf that becomes
  * free is kept if max_cached_bytes has room for it, else given back.
  * Errors: IOBUF_EINVAL (pool NULL; one backing function without the other), IOBUF_EOVERFLOW (min_size), IOBUF_ENOMEM.
  * The caller owns the pool until iobuf_pool_close.
