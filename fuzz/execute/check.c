@@ -1,0 +1,226 @@
+/* The checks. Each has a name, which a failure prints first: the same bug keeps failing the same check. */
+#include "world.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+void execute_describe(FILE *to)
+{
+    world *w = &the_world;
+    if (!w->program)
+        return;
+    if (w->options->c) {
+        if (w->at < w->program->count)
+            emit_op(w, !the_memory.inside);
+        emit_end(w);
+    }
+    size_t ops = w->at < w->program->count ? w->at + 1 : w->program->count;
+    if (w->at < w->program->count)
+        fprintf(to, "at op %zu of %zu; the program up to it:\n", w->at + 1, w->program->count);
+    else
+        fprintf(to, "at the end of %zu ops; the program:\n", w->program->count);
+    program_print(w->program, ops, to);
+    fflush(to);
+}
+
+void fail(world *w, const char *check, const char *format, ...)
+{
+    va_list args;
+    the_memory.inside = false;
+    if (w->options->print)
+        fflush(w->options->print);
+    fprintf(stderr, "check failed: %s: ", check);
+    va_start(args, format);
+    vfprintf(stderr, format, args);
+    va_end(args);
+    fprintf(stderr, "\n");
+    execute_describe(stderr);
+    if (w->options->failed)
+        w->options->failed();
+    abort();
+}
+
+void library_begin(world *w)
+{
+    model_oracle *o = &w->model.oracle;
+    o->calls = o->next = 0;
+    memory_watch();
+    the_memory.inside = true;
+}
+
+void library_end(world *w)
+{
+    the_memory.inside = false;
+    w->model.oracle.refused = the_memory.refused;
+    w->model.oracle.evicted = the_memory.dropped;
+    if (the_memory.misuse)
+        fail(w, the_memory.misuse, "memory given back wrongly");
+}
+
+/* After the reference has predicted a call. */
+void check_oracle_used_up(world *w)
+{
+    model *m = &w->model;
+    if (m->broken)
+        fail(w, "source_is_read_as_predicted", "%s", m->broken);
+    if (m->oracle.next != m->oracle.calls)
+        fail(w, "source_is_read_as_predicted", "called %zu times, not %zu", m->oracle.calls, m->oracle.next);
+    if (m->oracle.refused)
+        fail(w, "memory_is_taken_only_when_needed", "memory was asked for (and refused) where none was needed");
+}
+
+static void check_place(world *w, unsigned reg)
+{
+    const model_slice *e = &w->model.slice[reg];
+    uint8_t *data = iobuf_slice_data(&w->slice[reg]);
+    if (e->buf == MODEL_NONE) {
+        if (data)
+            fail(w, "empty_handle_has_no_data", "s%u points somewhere", reg);
+        return;
+    }
+    model_buf *b = &w->model.buf[e->buf];
+    if (!b->base && data) {
+        b->base = data - e->start;
+        if (b->kind == MODEL_POOLED && (uintptr_t)b->base % 64)
+            fail(w, "buf_is_aligned", "the buf of s%u begins at %p", reg, b->base);
+    }
+    if (b->base && data != (uint8_t *)b->base + e->start)
+        fail(w, "place_equals", "s%u is %td bytes into its buf, not %zu", reg, data - (uint8_t *)b->base, e->start);
+}
+
+static void check_contents(world *w, unsigned reg)
+{
+    const model_slice *e = &w->model.slice[reg];
+    if (!e->size)
+        return;
+    const uint8_t *have = iobuf_slice_data(&w->slice[reg]), *want = model_bytes(&w->model, e);
+    if (memcmp(have, want, e->size) == 0)
+        return;
+    size_t i = 0;
+    while (have[i] == want[i])
+        i++;
+    fail(w, "contents_equal", "byte %zu of s%u is 0x%02x, not 0x%02x", i, reg, have[i], want[i]);
+}
+
+void check_slice(world *w, unsigned reg)
+{
+    const model_slice *e = &w->model.slice[reg];
+    const iobuf_slice *s = &w->slice[reg];
+    size_t headroom = iobuf_slice_headroom(s), buf_size = iobuf_slice_buf_size(s), keeps = 0;
+    if (iobuf_slice_size(s) != e->size)
+        fail(w, "size_equals", "s%u has %zu bytes, not %zu", reg, iobuf_slice_size(s), e->size);
+    check_place(w, reg);
+    if (headroom != e->headroom)
+        fail(w, "headroom_equals", "s%u has a free prefix of %zu bytes, not %zu", reg, headroom, e->headroom);
+    if (e->buf != MODEL_NONE && w->model.buf[e->buf].kind != MODEL_LENT)
+        keeps = w->model.buf[e->buf].size;
+    if (buf_size != keeps)
+        fail(w, "buf_size_equals", "s%u keeps a buf of %zu bytes, not %zu", reg, buf_size, keeps);
+    check_contents(w, reg);
+}
+
+void check_slices(world *w, unsigned first, unsigned count)
+{
+    for (unsigned i = first; i < first + count; i++)
+        check_slice(w, i);
+}
+
+void check_reader(world *w, unsigned reg)
+{
+    const model_reader *e = &w->model.reader[reg];
+    if (!e->ready)
+        return;
+    size_t buffered = iobuf_reader_buffered(&w->reader[reg]);
+    int error = iobuf_reader_errno(&w->reader[reg]);
+    if (buffered != model_buffered(e))
+        fail(w, "buffered_equals", "r%u has %zu bytes buffered, not %zu", reg, buffered, model_buffered(e));
+    if (error != e->last_errno)
+        fail(w, "reader_errno_equals", "r%u says errno %d, not %d", reg, error, e->last_errno);
+}
+
+static void check_stat(world *w, unsigned reg, const char *name, size_t have, size_t want)
+{
+    if (have != want)
+        fail(w, "stats_equal", "p%u counts %s %zu, not %zu", reg, name, have, want);
+}
+
+static void check_stats(world *w, unsigned reg)
+{
+    const iobuf_pool_stats *e = &w->model.pool[w->pool_id[reg]].stats;
+    iobuf_pool_stats s;
+    iobuf_pool_stats_get(w->pool[reg], &s);
+    check_stat(w, reg, "bufs_allocated", s.bufs_allocated, e->bufs_allocated);
+    check_stat(w, reg, "bufs_in_use", s.bufs_in_use, e->bufs_in_use);
+    check_stat(w, reg, "bufs_cached", s.bufs_cached, e->bufs_cached);
+    check_stat(w, reg, "bytes_in_use", s.bytes_in_use, e->bytes_in_use);
+    check_stat(w, reg, "bytes_cached", s.bytes_cached, e->bytes_cached);
+    check_stat(w, reg, "bytes_peak", s.bytes_peak, e->bytes_peak);
+}
+
+/* The counts of all open pools, and what wrapped memory was freed. */
+void check_pools(world *w)
+{
+    for (unsigned i = 0; i < PROGRAM_POOLS; i++)
+        if (w->pool_id[i] != MODEL_NONE)
+            check_stats(w, i);
+    if (w->frees != w->model.wraps_gone)
+        fail(w, "foreign_memory_is_freed_once", "%zu free callbacks have run, not %zu", w->frees, w->model.wraps_gone);
+}
+
+static void check_bufs(world *w)
+{
+    for (int i = 0; i < w->model.bufs; i++) {
+        const model_buf *b = &w->model.buf[i];
+        if (b->kind != MODEL_POOLED || !b->base || w->model.pool[b->pool].is_default)
+            continue;
+        if (!b->gone && !memory_is_live(b->base, b->pool))
+            fail(w, "buf_in_use_is_not_given_back", "a buf of %zu bytes was given back while in use or cached", b->size);
+    }
+    for (int i = 0; i < w->model.pools; i++)
+        if (model_pool_ended(&w->model, i) && the_memory.live[i])
+            fail(w, "closed_pool_gives_all_back", "%zu blocks are left", the_memory.live[i]);
+}
+
+/* True if a free prefix, or bytes that `a` does not share, belong to `b` too. */
+static bool intrudes(const model_slice *a, const model_slice *b)
+{
+    size_t from = a->start - a->headroom, to = a->start + (a->sharing ? 0 : a->size);
+    return a->buf == b->buf && from < to && from < b->start + b->size && b->start < to && b->size;
+}
+
+static void check_no_overlap(world *w)
+{
+    const model *m = &w->model;
+    unsigned count = 0, live[PROGRAM_SLICES];
+    for (unsigned i = 0; i < PROGRAM_SLICES; i++)
+        if (m->slice[i].buf != MODEL_NONE && m->buf[m->slice[i].buf].kind != MODEL_LENT)
+            live[count++] = i;
+    for (unsigned i = 0; i < count; i++)
+        for (unsigned j = 0; j < count; j++)
+            if (i != j && intrudes(&m->slice[live[i]], &m->slice[live[j]]))
+                fail(w, "exclusive_bytes_do_not_overlap", "s%u and s%u", live[i], live[j]);
+}
+
+void check_all(world *w)
+{
+    check_slices(w, 0, PROGRAM_SLICES);
+    for (unsigned i = 0; i < PROGRAM_READERS; i++)
+        check_reader(w, i);
+    check_pools(w);
+    check_bufs(w);
+    check_no_overlap(w);
+}
+
+/* After everything was released and closed. */
+void check_nothing_left(world *w)
+{
+    check_pools(w);
+    check_bufs(w);
+    for (int i = 0; i < w->model.bufs; i++)
+        if (w->model.buf[i].kind == MODEL_WRAPPED && w->wrapped[i].freed != 1)
+            fail(w, "foreign_memory_is_freed_once", "a free callback ran %d times", w->wrapped[i].freed);
+    if (the_memory.live[MEMORY_HEAP] || the_memory.heap)
+        fail(w, "nothing_leaks", "%zu blocks and %ld of malloc are left", the_memory.live[MEMORY_HEAP], the_memory.heap);
+}

@@ -1,0 +1,53 @@
+/* All memory that the library gets or is lent in a run: a table of blocks, limits, and injected failures.
+ *
+ * Without a sanitizer a block is cut off an arena that the next input starts afresh; else it is malloc's, so that overruns are
+ * seen. Both obey the same limits, so that a program does the same in every build.
+ */
+#ifndef IOBUF_FUZZ_MEMORY_H
+#define IOBUF_FUZZ_MEMORY_H
+
+#include "../model/model.h"
+
+enum {
+    MEMORY_BLOCKS = 8192,
+    MEMORY_MOST = 256 << 10, /* one block */
+    MEMORY_BUDGET = 4 << 20, /* a program */
+    MEMORY_FOREIGN = MODEL_MAX_POOLS,
+    MEMORY_HEAP,
+    MEMORY_OWNERS
+};
+
+typedef struct memory_block {
+    void *bytes;
+    size_t size;
+    int owner;
+    bool live;
+} memory_block;
+
+typedef struct memory {
+    bool real;
+    bool inside;           /* the library is running: its calls of malloc are counted */
+    bool fail_heap;        /* its next calloc fails */
+    bool refused, dropped; /* since memory_watch */
+    size_t fail_in;        /* the how manyth next allocation fails; 0: none */
+    bool fail_always;      /* ... and all after it */
+    size_t used, count;
+    long heap; /* calloc's blocks less free's */
+    size_t live[MEMORY_OWNERS];
+    const char *misuse; /* what the library did wrong to its memory: the name of a check */
+    memory_block block[MEMORY_BLOCKS];
+} memory;
+
+extern memory the_memory;
+
+void memory_reset(bool real);
+void memory_end(void);
+void memory_watch(void);
+bool memory_should_fail(void);
+void *memory_take(size_t size, size_t alignment, int owner);
+void memory_drop(void *bytes, size_t size, int owner);
+void *memory_lend(size_t size); /* the harness's own bytes; never NULL, never an injected failure */
+bool memory_is_live(const void *bytes, int owner);
+iobuf_backing memory_backing(int pool);
+
+#endif

@@ -1,0 +1,128 @@
+/* One run: the library's objects beside the reference's, register by register. Only execute/ includes this. */
+#ifndef IOBUF_FUZZ_WORLD_H
+#define IOBUF_FUZZ_WORLD_H
+
+#include "execute.h"
+#include "memory.h"
+
+enum {
+    EVENTS = 16,
+    FILLS = 256,
+    PATTERN_BYTES = 2 * MEMORY_MOST, /* any MEMORY_MOST bytes from an offset below MEMORY_MOST on */
+    FD_READER = 0x7fff0000,          /* descriptors that the scripted read(2) and writev(2) know */
+    FD_SINK = 0x7fff1000
+};
+
+typedef enum event_kind { GIVE, FAIL, END, GIVE_FAIL, OVER, ZERO_FAIL } event_kind;
+
+typedef struct event {
+    event_kind kind;
+    size_t size;
+    int error;
+} event;
+
+typedef struct script {
+    event event[EVENTS];
+    size_t first, count;
+} script;
+
+typedef struct source {
+    script script;
+    bool is_fd;
+    size_t position;
+} source;
+
+typedef struct sink {
+    script script;
+    const model_slice *slices; /* what the running writev must pass on */
+    size_t slice_count;
+    size_t calls;
+    ssize_t result; /* of the last call */
+    int error;
+    const char *wrong;
+} sink;
+
+typedef struct wrapped {
+    uint8_t *bytes;
+    size_t size;
+    int freed;
+} wrapped;
+
+typedef struct emit_range {
+    unsigned reg;
+    size_t from, size;
+} emit_range;
+
+typedef enum result_kind { RESULT_NONE, RESULT_SKIPPED, RESULT_STATUS, RESULT_BOOL, RESULT_COUNT } result_kind;
+
+typedef struct world {
+    const program *program;
+    const execute_options *options;
+    size_t at;      /* the op that runs; program->count: the end */
+    size_t size[3]; /* its sizes, looked up */
+    result_kind result_kind;
+    uint64_t result, want, hash;
+    bool want_known;            /* the reference has predicted the result, `want` */
+    size_t frees;               /* calls of the free callback */
+    int pool_id[PROGRAM_POOLS]; /* MODEL_NONE: no open pool */
+    iobuf_pool *pool[PROGRAM_POOLS];
+    iobuf_allocator allocator[PROGRAM_ALLOCATORS];
+    iobuf_reader reader[PROGRAM_READERS];
+    iobuf_slice slice[PROGRAM_SLICES];
+    source source[PROGRAM_READERS];
+    sink sink;
+    wrapped wrapped[MODEL_MAX_BUFS];
+    /* For emit.c: what it has printed, and what the harness itself did in the op that runs. */
+    size_t emitted_ops, emitted_frees, fill_count;
+    emit_range fill[FILLS];
+    size_t turn_end[PROGRAM_MAX_OPS]; /* of a `thread` that was a turn: the op behind it */
+    int emitted_id[PROGRAM_POOLS];
+    iobuf_pool_stats emitted[PROGRAM_POOLS];
+    model model;
+} world;
+
+extern world the_world;
+extern uint8_t the_pattern[PATTERN_BYTES];
+
+/* ops.c */
+typedef void (*op_function)(world *w, const program_op *op);
+extern const op_function op_functions[OP_KINDS];
+void release_register(world *w, unsigned reg);
+void close_pool(world *w, unsigned reg);
+void release_allocator(world *w, unsigned reg);
+void close_reader(world *w, unsigned reg);
+
+/* resolve.c */
+void resolve_sizes(world *w, const program_op *op);
+
+/* emit.c */
+void emit_begin(world *w);
+void emit_fill(world *w, unsigned reg, size_t from, size_t size);
+void emit_op(world *w, bool returned);
+void emit_end(world *w);
+
+/* source.c */
+ssize_t source_read(void *context, void *into, size_t room, int *error);
+void script_add(script *s, event e);
+
+/* check.c */
+_Noreturn __attribute__((format(printf, 3, 4))) void fail(world *w, const char *check, const char *format, ...);
+void library_begin(world *w);
+void library_end(world *w);
+void check_oracle_used_up(world *w);
+void check_slice(world *w, unsigned reg);
+void check_slices(world *w, unsigned first, unsigned count);
+void check_reader(world *w, unsigned reg);
+void check_pools(world *w);
+void check_all(world *w);
+void check_nothing_left(world *w);
+
+/* Runs a call of the library so that what its memory and its sources did is known to the reference afterwards. */
+#define LIBRARY(w, call)                                                                                                           \
+    do {                                                                                                                           \
+        library_begin(w);                                                                                                          \
+        call;                                                                                                                      \
+        library_end(w);                                                                                                            \
+    } while (0)
+
+#endif
