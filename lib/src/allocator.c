@@ -1,7 +1,8 @@
 /* The allocator: cuts slices off its current buf, one behind the other.
  *
- * Invariant: buf_ is NULL, and then next_ and end_ are NULL; or it is held, owned by the thread that took it, and [next_, end_)
- * is what has not been cut yet. pool_ is NULL once released. */
+ * Invariant: buf_ is NULL, and then bound_ is 0; or it is held, and next_ is the first byte that was not cut yet, which may be the
+ * buf's end. bound_ is the end less the reserve, plus 1, so that one comparison tells "no buf" and "no room" from room for a slice
+ * of size 0. pool_ is NULL once released. */
 #include "internal.h"
 
 #include <string.h>
@@ -31,7 +32,7 @@ static void begin(iobuf_allocator *a, struct buf *b)
 {
     a->buf_ = &b->head;
     a->next_ = b->head.start_;
-    a->end_ = b->head.start_ + b->size;
+    a->bound_ = (uintptr_t)b->head.start_ + (b->size - a->reserve_) + 1;
 }
 
 static int alloc(iobuf_allocator *a, size_t size, iobuf_slice *out)
@@ -43,7 +44,7 @@ static int alloc(iobuf_allocator *a, size_t size, iobuf_slice *out)
     size_t need = a->reserve_ + size;
     struct buf *b, *old = buf_from(a->buf_);
     if (old != NULL) {
-        if (need <= (size_t)(a->end_ - a->next_) && old->head.taken_ < TAKEN_MOST) {
+        if (iobuf_fits_(a, size) && old->head.taken_ < TAKEN_MOST) {
             cut(a, size, out);
             return IOBUF_OK;
         }
@@ -72,7 +73,7 @@ int iobuf_alloc(iobuf_allocator *a, size_t size, iobuf_slice *out)
     check_leave(&a->busy_);
     return status;
 #else
-    if (!iobuf_fits_(a, size))
+    if (iobuf_unlikely_(!iobuf_fits_fast_(a, size)))
         return alloc(a, size, out);
     iobuf_cut_(a, size, out);
     return IOBUF_OK;

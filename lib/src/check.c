@@ -254,12 +254,11 @@ void check_unpoison(void *bytes, size_t size)
 
 void check_intact(const void *bytes, size_t size, const char *what)
 {
-    if (watched())
+    const uint8_t *p = bytes;
+    if (watched() || size == 0)
         return;
-    for (const uint8_t *p = bytes, *end = p + size; p != end; p++) {
-        if (*p != PATTERN)
-            fail("checked build", what);
-    }
+    if (p[0] != PATTERN || memcmp(p, p + 1, size - 1) != 0)
+        fail("checked build", what);
 }
 
 void check_unpoison_new(const iobuf_slice *s)

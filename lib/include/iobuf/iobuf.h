@@ -261,8 +261,8 @@ IOBUF_API size_t iobuf_coalesce(iobuf_slice *slices, size_t count, size_t max_si
 
 /* The caller's storage; private. Must not be copied while in use. */
 typedef struct iobuf_allocator {
-    uint8_t *next_;
-    uint8_t *end_;
+    uint8_t *next_;   /* where the next slice's spare bytes begin */
+    uintptr_t bound_; /* a slice of n bytes fits if next_ + n is below this; 0: no buf */
     size_t reserve_;
     struct iobuf_buf *buf_;
     iobuf_pool *pool_;
@@ -385,6 +385,9 @@ IOBUF_API void iobuf_reader_close(iobuf_reader *r);
 /* The cheap half of an asymmetric fence: keeps the compiler from reordering; the other side makes this processor do so. */
 #define iobuf_fence_light_() __atomic_signal_fence(__ATOMIC_SEQ_CST)
 
+#define iobuf_likely_(condition) __builtin_expect(!!(condition), 1)
+#define iobuf_unlikely_(condition) __builtin_expect(!!(condition), 0)
+
 /* Identifies the calling thread among those alive. Volatile: a coroutine may go on in another thread. */
 static inline uintptr_t iobuf_self_(void)
 {
@@ -415,17 +418,18 @@ IOBUF_API void iobuf_put_slow_(struct iobuf_buf *b);
 IOBUF_API void iobuf_truncate_front_slow_(iobuf_slice *s, size_t bytes);
 IOBUF_API bool iobuf_expand_front_slow_(iobuf_slice *s, size_t bytes);
 
-/* Fills *out with the slice that begins `reserve` bytes behind `next`. The caller has made sure that it fits. */
+/* Fills *out with the next slice. The caller has made sure that it fits. */
 static inline void iobuf_cut_(iobuf_allocator *a, size_t size, iobuf_slice *out)
 {
     struct iobuf_buf *b = a->buf_;
-    uint8_t *data = a->next_ + a->reserve_;
+    size_t reserve = a->reserve_;
+    uint8_t *data = a->next_ + reserve;
     a->next_ = data + size;
     /* Written by the allocator's thread alone; read by others for iobuf_slice_claim_prefix. */
     iobuf_store_(&b->taken_, iobuf_load_(&b->taken_, RELAXED) + 1, RELAXED);
     out->data_ = data;
     out->size_ = size;
-    out->headroom_ = a->reserve_;
+    out->headroom_ = reserve;
     out->buf_ = b;
 #if SIZE_MAX <= UINT32_MAX
     out->exclusive_ = 0;
@@ -433,12 +437,17 @@ static inline void iobuf_cut_(iobuf_allocator *a, size_t size, iobuf_slice *out)
 #endif
 }
 
-/* True if a slice of `size` bytes fits the rest of the current buf. Size 0 is left to the slow path, which tells "no buf yet" from
- * "nothing left". */
+/* True if a slice of `size` bytes, with its reserve, fits the rest of the current buf. */
 static inline bool iobuf_fits_(const iobuf_allocator *a, size_t size)
 {
-    size_t room = (size_t)(a->end_ - a->next_);
-    return room >= a->reserve_ && size - 1 < room - a->reserve_;
+    uintptr_t end;
+    return !__builtin_add_overflow((uintptr_t)a->next_, size, &end) && end < a->bound_;
+}
+
+/* The same, for the fast path: a 32-bit platform counts slices of size 0, which use nothing up, in the slow one. */
+static inline bool iobuf_fits_fast_(const iobuf_allocator *a, size_t size)
+{
+    return (sizeof(size_t) > 4 || size != 0) && iobuf_fits_(a, size);
 }
 
 /* Drops `n` references that this thread may count in local_: true if it did; else nothing is changed. */
@@ -447,14 +456,14 @@ static inline bool iobuf_put_local_(struct iobuf_buf *b, size_t n)
     const intptr_t twice = (intptr_t)(2 * n);
     uintptr_t self = iobuf_self_();
     intptr_t local;
-    if (iobuf_load_(&b->owner_, RELAXED) != self)
+    if (iobuf_unlikely_(iobuf_load_(&b->owner_, RELAXED) != self))
         return false;
-    local = iobuf_load_(&b->local_, RELAXED);              /* no other thread writes it */
-    if (n == 1 ? local == 2 : local > 0 && local <= twice) /* perhaps the last of all: not to be decided here */
+    local = iobuf_load_(&b->local_, RELAXED);                               /* no other thread writes it */
+    if (iobuf_unlikely_(n == 1 ? local == 2 : local > 0 && local <= twice)) /* perhaps the last of all: not to be decided here */
         return false;
     iobuf_store_(&b->local_, local + 1, RELAXED); /* odd: busy; pairs with buf_revoke_exactly */
     iobuf_fence_light_();
-    if (iobuf_load_(&b->owner_, RELAXED) != self) {
+    if (iobuf_unlikely_(iobuf_load_(&b->owner_, RELAXED) != self)) {
         iobuf_store_(&b->local_, local, RELEASE);
         return false;
     }
@@ -466,7 +475,7 @@ static inline bool iobuf_put_local_(struct iobuf_buf *b, size_t n)
 #if IOBUF_INLINE_
 static inline int iobuf_alloc(iobuf_allocator *a, size_t size, iobuf_slice *out)
 {
-    if (!iobuf_fits_(a, size))
+    if (iobuf_unlikely_(!iobuf_fits_fast_(a, size)))
         return iobuf_alloc_slow_(a, size, out);
     iobuf_cut_(a, size, out);
     return IOBUF_OK;
@@ -475,8 +484,8 @@ static inline int iobuf_alloc(iobuf_allocator *a, size_t size, iobuf_slice *out)
 static inline void iobuf_slice_release(iobuf_slice *s)
 {
     struct iobuf_buf *b = s->buf_;
-    *s = iobuf_slice_borrow(NULL, 0);
-    if (b != NULL && !iobuf_put_local_(b, 1))
+    __builtin_memset(s, 0, sizeof *s);
+    if (iobuf_likely_(b != NULL) && iobuf_unlikely_(!iobuf_put_local_(b, 1)))
         iobuf_put_slow_(b);
 }
 
