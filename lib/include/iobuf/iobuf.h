@@ -484,7 +484,7 @@ static inline int iobuf_alloc(iobuf_allocator *a, size_t size, iobuf_slice *out)
 static inline void iobuf_slice_release(iobuf_slice *s)
 {
     struct iobuf_buf *b = s->buf_;
-    __builtin_memset(s, 0, sizeof *s);
+    *s = iobuf_slice_borrow(NULL, 0);
     if (iobuf_likely_(b != NULL) && iobuf_unlikely_(!iobuf_put_local_(b, 1)))
         iobuf_put_slow_(b);
 }
