@@ -12,7 +12,9 @@ static const char *const standalone[] = {
 #include "standalone.h"
 };
 
-#define OUT(call) "iobuf_slice_release(&s[$d]);\nexpect_status(" call ", $w);\nif ($w == IOBUF_OK)\n    s[$d] = out;\n"
+#define OUT(call)                                                                                                                  \
+    "iobuf_slice_release(&s[$d]);\nint status = " call ";\nexpect_status(status, $w);\nif (status == IOBUF_OK)\n    s[$d] = "      \
+                                                       "out;\n"
 #define STATUS(call) "expect_status(" call ", $w);\n"
 #define EVENT(kind, size, error) "add(&sources[$0], " kind ", " size ", " error ");\n"
 

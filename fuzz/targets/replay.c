@@ -39,7 +39,7 @@ typedef struct replay {
     unsigned programs, ops;
 } replay;
 
-static const char *current = "";
+static char current[4096]; /* the file that is running, for messages */
 static uint8_t bytes[MOST_BYTES];
 static program parsed;
 
@@ -128,7 +128,7 @@ static void encode(const char *path)
 static void replay_file(replay *r, const char *path)
 {
     execute_options options = {!r->fast, true, r->print ? stdout : NULL, NULL, note_failure};
-    current = path;
+    snprintf(current, sizeof current, "%s", path);
     load(r, path);
     r->programs++;
     r->ops += (unsigned)parsed.count;
