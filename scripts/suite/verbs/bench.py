@@ -1,0 +1,194 @@
+"""iobuf bench: measures iobuf against malloc, in rounds, and says how sure each ratio is."""
+import json
+import random
+import re
+
+import click
+
+from suite import build, command as commands, machine, options, say, stats, store
+from suite.paths import BUILD, RESULTS, shown
+
+PROGRAM = "bench/iobuf_bench"
+OURS, THEIRS = "iobuf", "malloc"
+ROUNDS, MIN_TIME = 12, 0.05
+QUICK_ROUNDS, QUICK_MIN_TIME = 5, 0.01
+FEWEST_ROUNDS = 3  # with fewer, an interval says nothing
+
+
+@click.command(short_help="Measure iobuf against malloc.")
+@click.option("--filter", "pattern", help="Only the benchmarks whose name (work/peer/size) matches this regular expression.")
+@click.option("--quick", is_flag=True, help=f"{QUICK_ROUNDS} short rounds instead of {ROUNDS}: wider intervals.")
+@click.option("--rounds", type=click.IntRange(min=FEWEST_ROUNDS), help="How many rounds.")
+@click.option("--record", is_flag=True, help="Also append a summary to results/bench.jsonl.")
+@options.results
+@options.as_json
+@options.verbose
+def command(pattern, quick, rounds, record, results, as_json):
+    """Measure iobuf against malloc and print a ratio with its 95 % confidence interval for each work and size.
+
+    \b
+    Every round starts each work anew, in random order, and measures iobuf and malloc next to each
+    other, interleaved at random; a ratio is taken within a round only, so that a machine that is
+    slow for a while slows both. A machine that does nothing else gives narrower intervals.
+
+    \b
+    Examples:
+      scripts/iobuf bench                                  everything, about 3 minutes
+      scripts/iobuf bench --quick --filter '^(frame|window)/'
+      scripts/iobuf bench --rounds 30 --filter alloc_release
+      scripts/iobuf bench --json | jq '.compared[] | {work, size, ratio}'
+
+    Exit status: 0 measured, 1 a benchmark's own check failed, 2 wrong usage, 3 could not run.
+    """
+    summary = bench(pattern, quick, rounds, lambda partial: store.write_json(results / "bench.json", partial))
+    if record:
+        append(summary)
+    if as_json:
+        click.echo(json.dumps(summary, indent=1))
+    else:
+        show(summary)
+    return 1 if summary["errors"] else 0
+
+
+def bench(pattern, quick, rounds, save):
+    """Measures round by round; `save` gets the summary after each, so that little is lost when something stops it."""
+    if pattern is not None:
+        try:
+            re.compile(pattern)
+        except re.error as error:
+            raise click.UsageError(f"--filter: {error}") from None
+    build.ensure("release", ["iobuf_bench"])
+    program = build.program("release", PROGRAM)
+    cases = [case for case in list_cases(program) if pattern is None or re.search(pattern, case)]
+    if not cases:
+        raise click.UsageError(f"no benchmark matches {pattern!r}: {shown(program)} --benchmark_list_tests names them")
+    rounds = rounds or (QUICK_ROUNDS if quick else ROUNDS)
+    min_time = QUICK_MIN_TIME if quick else MIN_TIME
+    words = ["scripts/iobuf bench", *(["--quick"] if quick else []), f"--rounds {rounds}",
+             *([f"--filter '{pattern}'"] if pattern else [])]
+    head = machine.stamp(" ".join(words)) | {"kind": "bench", "build": build.compiler("release"), "min_time": min_time}
+    works = {}
+    for case in cases:
+        works.setdefault(case.split("/")[0], []).append(case)
+    plan = [order_of_round(works, at, rounds) for at in range(rounds)]
+    measured, errors, done, runs = {case: [] for case in cases}, [], 0, 0
+    with say.Steps(f"bench: {len(cases)} cases, {rounds} rounds", sum(map(len, plan))) as steps:
+        try:
+            for order in plan:
+                for work in order:
+                    steps.at(runs, f"round {done + 1} of {rounds}: {work}")
+                    one_round(program, works[work], min_time, measured, errors)
+                    runs += 1
+                done += 1
+                if done >= FEWEST_ROUNDS:
+                    save(summarise(head, measured, errors, done, rounds))
+        except KeyboardInterrupt:
+            if done < FEWEST_ROUNDS:
+                raise
+            say.line(f"interrupted after {done} of {rounds} rounds: the result has those")
+    summary = summarise(head, measured, errors, done, rounds)
+    save(summary)
+    return summary
+
+
+def order_of_round(works, at, rounds):
+    """All works in random order; one that is not compared with a peer, pool_size, only in the first half of the rounds."""
+    paired = [work for work, cases in works.items() if len({split(case)[2] for case in cases}) < len(cases)]
+    order = [work for work in works if work in paired or at < max(FEWEST_ROUNDS, rounds // 2)]
+    return random.sample(order, len(order))
+
+
+def append(summary):
+    """Without what each round measured: that is large, and in the file it came from."""
+    cases = [{name: value for name, value in case.items() if name != "rounds_ns"} for case in summary["cases"]]
+    store.append_line(RESULTS / "bench.jsonl", summary | {"cases": cases})
+
+
+def list_cases(program):
+    return [text for text in commands.run([program, "--benchmark_list_tests"])[1].split("\n") if "/" in text]
+
+
+def one_round(program, cases, min_time, measured, errors):
+    """Runs these cases once, in one process; adds a measurement to each, or to `errors` why there is none."""
+    out = BUILD / "bench" / "round.json"
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.unlink(missing_ok=True)
+    names = "|".join(re.escape(case) for case in cases)
+    args = [program, f"--benchmark_filter=^({names})$", f"--benchmark_min_time={min_time}", f"--benchmark_out={out}",
+            "--benchmark_out_format=json", "--benchmark_enable_random_interleaving=true"]
+    status, output = commands.run(args, check=False)
+    try:
+        runs = json.loads(out.read_text())["benchmarks"]
+    except (OSError, ValueError, KeyError):
+        tail = "\n".join("  " + text for text in output.strip().splitlines()[-10:])
+        raise say.Stop(f"{shown(program)} ended without a result, {commands.ended(status)}:\n{tail}") from None
+    for run in runs:
+        if run.get("error_occurred"):
+            if run["name"] not in {error["case"] for error in errors}:
+                errors.append({"case": run["name"], "message": run.get("error_message", "")})
+        elif run.get("run_type", "iteration") == "iteration":
+            measured[run["name"]].append(run)
+
+
+def nanoseconds(run):
+    """Time per item: of the processor for work on one thread, of the clock where threads wait for each other."""
+    clock = "/real_time" in run["name"] or "/threads:" in run["name"] or "/manual_time" in run["name"]
+    return run["real_time" if clock else "cpu_time"] * {"ns": 1, "us": 1e3, "ms": 1e6, "s": 1e9}[run["time_unit"]]
+
+
+def split(case):
+    """work, peer, size of a name, without what google-benchmark adds to it."""
+    work, peer, *rest = case.split("/")
+    rest = [part for part in rest if not re.match(r"(real_time|manual_time|process_time|threads:|min_time:|iterations:)", part)]
+    return work, peer, "/".join(rest)
+
+
+def summarise(head, measured, errors, done, rounds):
+    cases, pairs = [], {}
+    for case, runs in measured.items():
+        runs = runs[:done]
+        if not runs:
+            continue
+        work, peer, size = split(case)
+        times = [nanoseconds(run) for run in runs]
+        row = {"work": work, "peer": peer, "size": size, "ns": stats.median(times), "rounds_ns": times}
+        for counter in ("bytes_per_second", "held_per_live", "buf_bytes"):
+            values = [run[counter] for run in runs if counter in run]
+            row[counter] = stats.median(values) if values else None
+        cases.append(row)
+        pairs.setdefault((work, size), {})[peer] = row
+    compared = [compare(work, size, peers) for (work, size), peers in pairs.items()
+                if OURS in peers and THEIRS in peers and len(peers[OURS]["rounds_ns"]) == len(peers[THEIRS]["rounds_ns"])]
+    return head | {"rounds": done, "rounds_wanted": rounds, "errors": errors, "compared": compared, "cases": cases}
+
+
+def compare(work, size, peers):
+    ours, theirs = peers[OURS], peers[THEIRS]
+    sure = stats.ratio(ours["rounds_ns"], theirs["rounds_ns"])
+    return {"work": work, "size": size, "iobuf_ns": ours["ns"], "malloc_ns": theirs["ns"], **sure, "verdict": verdict(sure),
+            "iobuf_held_per_live": ours["held_per_live"], "malloc_held_per_live": theirs["held_per_live"]}
+
+
+def verdict(sure):
+    if sure["low"] is None or sure["low"] <= 1 <= sure["high"]:
+        return "no difference seen"
+    return "faster" if sure["low"] > 1 else "slower"
+
+
+def show(summary):
+    rows = []
+    for row in summary["compared"]:
+        held = [f"{row[name]:.2f}" if row[name] else "" for name in ("iobuf_held_per_live", "malloc_held_per_live")]
+        rows.append([row["work"], row["size"], f"{row['iobuf_ns']:.1f}", f"{row['malloc_ns']:.1f}", f"{row['ratio']:.2f}",
+                     f"{row['low']:.2f} to {row['high']:.2f}", row["verdict"], *held])
+    say.table(f"iobuf against malloc, {summary['rounds']} rounds, times per buffer",
+              ["work", ">size", ">iobuf ns", ">malloc ns", ">times faster", "95 % interval", "verdict", ">held/live iobuf",
+               ">malloc"], rows)
+    pairs = {(row["work"], row["size"]) for row in summary["compared"]}
+    alone = [case for case in summary["cases"] if (case["work"], case["size"]) not in pairs]
+    if alone:
+        say.table("measured without a pair", ["work", "peer", ">size", ">ns", ">held/live"],
+                  [[case["work"], case["peer"], case["size"], f"{case['ns']:.1f}",
+                    f"{case['held_per_live']:.2f}" if case["held_per_live"] else ""] for case in alone])
+    for error in summary["errors"]:
+        say.error(f"{error['case']}: {error['message']}")
