@@ -1,8 +1,9 @@
 /* The allocator: cuts slices off its current buf, one behind the other.
  *
- * Invariant: buf_ is NULL, and then bound_ is 0; or it is held, and next_ is the first byte that was not cut yet, which may be the
- * buf's end. bound_ is the end less the reserve, plus 1, so that one comparison tells "no buf" and "no room" from room for a slice
- * of size 0. pool_ is NULL once released. */
+ * Invariant: buf_ is NULL, and then bound_ is 0; or it is held, and next_ less the reserve is the first byte that was not cut yet,
+ * which may be the buf's end. bound_ is the buf's end plus 1, so that one comparison tells "no buf" and "no room" from room for a
+ * slice of size 0. next_ may be beyond the end, by at most the reserve; where that sum could wrap, bound_ is 0 and every slice is
+ * cut out of line. pool_ is NULL once released. */
 #include "internal.h"
 
 #include <string.h>
@@ -19,23 +20,34 @@ int iobuf_allocator_init(iobuf_allocator *a, iobuf_pool *pool, size_t reserve)
     return IOBUF_OK;
 }
 
-static void cut(iobuf_allocator *a, size_t size, iobuf_slice *out)
+/* The first byte that was not cut yet. */
+static uint8_t *uncut(const iobuf_allocator *a)
 {
-    check_intact(a->next_, a->reserve_ + size, "bytes that no slice has were written to, behind a slice's end");
-    iobuf_cut_(a, size, out);
-    check_handle_new(out);
-    check_unpoison_new(out);
+    return (uint8_t *)(a->next_ - a->reserve_);
 }
 
 /* The current buf becomes `b`, from its start. */
 static void begin(iobuf_allocator *a, struct buf *b)
 {
+    uintptr_t start = (uintptr_t)b->head.start_, end = start + b->size;
     a->buf_ = &b->head;
-    a->next_ = b->head.start_;
-    a->bound_ = (uintptr_t)b->head.start_ + (b->size - a->reserve_) + 1;
+    a->next_ = start + a->reserve_;
+    a->first_ = a->next_;
+    a->shared_ = atomic_get(&b->shared, RELAXED); /* without slices, nobody else can change it */
+    a->bound_ = a->most_ = 0;
+    if (a->reserve_ < UINTPTR_MAX - end) {
+        a->bound_ = end + 1;
+        a->most_ = b->size - a->reserve_ + 1;
+    }
 }
 
-static int alloc(iobuf_allocator *a, size_t size, iobuf_slice *out)
+/* Where the inline test cannot tell: whether `need` bytes fit the rest of the current buf. */
+static bool fits_exactly(const iobuf_allocator *a, const struct buf *b, size_t need)
+{
+    return need <= (size_t)(b->head.start_ + b->size - uncut(a)) && b->head.taken_ < TAKEN_MOST;
+}
+
+static __attribute__((noinline)) int refill_slow(iobuf_allocator *a, size_t size)
 {
     if (a->pool_ == NULL)
         return IOBUF_ECLOSED;
@@ -44,14 +56,11 @@ static int alloc(iobuf_allocator *a, size_t size, iobuf_slice *out)
     size_t need = a->reserve_ + size;
     struct buf *b, *old = buf_from(a->buf_);
     if (old != NULL) {
-        if (iobuf_fits_(a, size) && old->head.taken_ < TAKEN_MOST) {
-            cut(a, size, out);
+        if (fits_exactly(a, old, need))
             return IOBUF_OK;
-        }
         if (need <= old->size && buf_restart_if_idle(old)) {
             check_poison(old->head.start_, old->size);
             begin(a, old);
-            cut(a, size, out);
             return IOBUF_OK;
         }
     }
@@ -59,31 +68,62 @@ static int alloc(iobuf_allocator *a, size_t size, iobuf_slice *out)
     if (status != IOBUF_OK)
         return status;
     begin(a, b);
-    cut(a, size, out);
     if (old != NULL)
         buf_release_hold(old);
     return IOBUF_OK;
 }
 
-int iobuf_alloc(iobuf_allocator *a, size_t size, iobuf_slice *out)
+/* Makes room for a slice of `size` bytes that did not fit. First what is frequent with short lives: all slices of the current buf
+ * are gone, and it starts again. */
+static int refill(iobuf_allocator *a, size_t size)
 {
-#if IOBUF_CHECKED
-    check_enter(&a->busy_, "iobuf_alloc");
-    int status = alloc(a, size, out);
-    check_leave(&a->busy_);
-    return status;
-#else
-    if (iobuf_unlikely_(!iobuf_fits_fast_(a, size)))
-        return alloc(a, size, out);
-    iobuf_cut_(a, size, out);
-    return IOBUF_OK;
+#if !IOBUF_CHECKED
+    if (iobuf_likely_(size < a->most_) && buf_is_balanced(buf_from(a->buf_), a->shared_)) {
+        a->next_ = a->first_;
+        return IOBUF_OK;
+    }
 #endif
+    return refill_slow(a, size);
 }
 
 #if !IOBUF_CHECKED
-int iobuf_alloc_slow_(iobuf_allocator *a, size_t size, iobuf_slice *out)
+static __attribute__((noinline)) int alloc_slow(iobuf_allocator *a, size_t size, iobuf_slice *out)
 {
-    return alloc(a, size, out);
+    int status = refill(a, size);
+    if (status == IOBUF_OK)
+        iobuf_cut_(a, size, a->next_ + size, out);
+    return status;
+}
+#endif
+
+#if IOBUF_CHECKED
+int iobuf_alloc(iobuf_allocator *a, size_t size, iobuf_slice *out)
+{
+    check_enter(&a->busy_, "iobuf_alloc");
+    uintptr_t end;
+    int status = iobuf_fits_(a, size, &end) ? IOBUF_OK : refill(a, size);
+    if (status == IOBUF_OK) {
+        check_intact(uncut(a), a->reserve_ + size, "bytes that no slice has were written to, behind a slice's end");
+        iobuf_cut_(a, size, a->next_ + size, out);
+        check_handle_new(out);
+        check_unpoison_new(out);
+    }
+    check_leave(&a->busy_);
+    return status;
+}
+#else
+int iobuf_alloc(iobuf_allocator *a, size_t size, iobuf_slice *out)
+{
+    uintptr_t end;
+    if (iobuf_unlikely_(!iobuf_fits_(a, size, &end)))
+        return alloc_slow(a, size, out);
+    iobuf_cut_(a, size, end, out);
+    return IOBUF_OK;
+}
+
+int iobuf_refill_(iobuf_allocator *a, size_t size)
+{
+    return refill(a, size);
 }
 #endif
 
@@ -113,11 +153,11 @@ void iobuf_allocator_release(iobuf_allocator *a)
 int iobuf_allocator_shrink(iobuf_allocator *a, iobuf_slice *last, size_t size)
 {
     struct buf *b = check_handle(last, "iobuf_allocator_shrink");
-    if (b == NULL || b != buf_from(a->buf_) || last->data_ + last->size_ != a->next_ || size > last->size_ ||
+    if (b == NULL || b != buf_from(a->buf_) || last->data_ + last->size_ != uncut(a) || size > last->size_ ||
         slice_front(last).sharing)
         return IOBUF_EINVAL;
-    a->next_ = last->data_ + size;
-    check_poison(a->next_, last->size_ - size);
+    a->next_ -= last->size_ - size;
+    check_poison(uncut(a), last->size_ - size);
     last->size_ = size;
     return IOBUF_OK;
 }

@@ -31,12 +31,6 @@
 
 #include <stdlib.h>
 
-#define COUNT_ZERO ((uint64_t)1 << 39) /* so that a negative count borrows from nothing */
-#define COUNT_MASK (((uint64_t)1 << 40) - 1)
-#define HOLD ((uint64_t)1 << 40)
-#define CLAIMED ((uint64_t)1 << 41)
-#define STAMP ((uint64_t)1 << 42)
-
 /* The live slices, given `shared`, which must have been loaded with acquire before. Right if `shared` is still the same when
  * the result is used, and the caller either is the owner or can live with a result that is too high. */
 static int64_t live_slices(struct buf *b, uint64_t shared)

@@ -38,9 +38,27 @@ struct buf {
 #endif
 };
 
+/* Fields of `shared`; buf.c says what they mean. */
+#define COUNT_ZERO ((uint64_t)1 << 39) /* so that a negative count borrows from nothing */
+#define COUNT_MASK (((uint64_t)1 << 40) - 1)
+#define HOLD ((uint64_t)1 << 40)
+#define CLAIMED ((uint64_t)1 << 41)
+#define STAMP ((uint64_t)1 << 42)
+
 static inline struct buf *buf_from(struct iobuf_buf *head)
 {
     return (struct buf *)(void *)head;
+}
+
+/* For the holder, who knows what `shared` was when the buf had no slice: true if only the owner counted since, and no slice is
+ * left. Then nobody else can reach the buf, and it can start again as it is: counts that cancel out may stay, where they cannot
+ * wrap. */
+static inline bool buf_is_balanced(struct buf *b, uint64_t shared)
+{
+    /* Acquire: pairs with the owner's release store of local_, so that his use of the bytes comes before ours, and so that a
+     * reference which he moved from local_ to shared (iobuf_slice_share) before is seen there. taken_ is the holder's own. */
+    return sizeof(size_t) > 4 && atomic_get(&b->head.taken_, RELAXED) * 2 + (size_t)atomic_get(&b->head.local_, ACQUIRE) == 0 &&
+           atomic_get(&b->shared, RELAXED) == shared;
 }
 
 /* buf.c */

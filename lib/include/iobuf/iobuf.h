@@ -261,10 +261,13 @@ IOBUF_API size_t iobuf_coalesce(iobuf_slice *slices, size_t count, size_t max_si
 
 /* The caller's storage; private. Must not be copied while in use. */
 typedef struct iobuf_allocator {
-    uint8_t *next_;   /* where the next slice's spare bytes begin */
-    uintptr_t bound_; /* a slice of n bytes fits if next_ + n is below this; 0: no buf */
+    uintptr_t next_;  /* where the next slice's data begins, its spare bytes being in front */
+    uintptr_t bound_; /* a slice of n bytes fits if next_ + n is below this; 0: not to be told inline */
     size_t reserve_;
     struct iobuf_buf *buf_;
+    uintptr_t first_; /* next_ at the start of buf_ */
+    size_t most_;     /* less than this fits there; 0: not to be told inline */
+    uint64_t shared_; /* the buf's count of other threads, as long as they did nothing to it */
     iobuf_pool *pool_;
     uint32_t busy_;
 } iobuf_allocator;
@@ -382,6 +385,33 @@ IOBUF_API void iobuf_reader_close(iobuf_reader *r);
 #define IOBUF_ATOMICS_ 1
 #define iobuf_load_(p, order) __atomic_load_n((p), __ATOMIC_##order)
 #define iobuf_store_(p, value, order) __atomic_store_n((p), (value), __ATOMIC_##order)
+
+/* A relaxed load compared with `value`; and a relaxed load and store, of a count that one thread at a time writes. Compilers do
+ * not fold atomics into the operand of an instruction, which here is a third of a release. */
+#if defined(__x86_64__) && !defined(__ILP32__) && defined(__GCC_ASM_FLAG_OUTPUTS__) && !IOBUF_CHECKED
+static inline bool iobuf_equals_(const uintptr_t *p, uintptr_t value)
+{
+    bool equal;
+    __asm__ volatile("cmpq %2, %1" : "=@cce"(equal) : "m"(*p), "r"(value));
+    return equal;
+}
+
+static inline void iobuf_count_(size_t *p)
+{
+    __asm__ volatile("incq %0" : "+m"(*p) : : "cc");
+}
+#else
+static inline bool iobuf_equals_(const uintptr_t *p, uintptr_t value)
+{
+    return iobuf_load_(p, RELAXED) == value;
+}
+
+static inline void iobuf_count_(size_t *p)
+{
+    iobuf_store_(p, iobuf_load_(p, RELAXED) + 1, RELAXED);
+}
+#endif
+
 /* The cheap half of an asymmetric fence: keeps the compiler from reordering; the other side makes this processor do so. */
 #define iobuf_fence_light_() __atomic_signal_fence(__ATOMIC_SEQ_CST)
 
@@ -409,27 +439,51 @@ static inline uintptr_t iobuf_self_(void)
 }
 #endif
 
+/* *s stays as it was. The compiler is told that this is a value: else, where it sees that a slice was not filled, but not that the
+ * caller stops at the error, it warns of every later use. */
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#pragma GCC diagnostic ignored "-Wuninitialized"
+#endif
+static inline void iobuf_keep_(iobuf_slice *s)
+{
+    __asm__("" : "+r"(s->data_), "+r"(s->size_), "+r"(s->headroom_), "+r"(s->buf_));
+#if SIZE_MAX <= UINT32_MAX
+    __asm__("" : "+r"(s->exclusive_), "+r"(s->tag_));
+#endif
+}
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic pop
+#endif
+
 /* Set in headroom_ of a slice that shares bytes; lib/src/slice.c decodes it. */
 #define IOBUF_SHARING_ ((size_t)1 << (sizeof(size_t) * 8 - 1))
 
 /* Out of line, for these fast paths alone; a checked library does not have them. */
-IOBUF_API int iobuf_alloc_slow_(iobuf_allocator *a, size_t size, iobuf_slice *out);
+IOBUF_API int iobuf_refill_(iobuf_allocator *a, size_t size);
 IOBUF_API void iobuf_put_slow_(struct iobuf_buf *b);
 IOBUF_API void iobuf_truncate_front_slow_(iobuf_slice *s, size_t bytes);
 IOBUF_API bool iobuf_expand_front_slow_(iobuf_slice *s, size_t bytes);
 
-/* Fills *out with the next slice. The caller has made sure that it fits. */
-static inline void iobuf_cut_(iobuf_allocator *a, size_t size, iobuf_slice *out)
+/* True if a slice of `size` bytes certainly fits the rest of the current buf: *end is where it would end. A 32-bit platform counts
+ * slices of size 0, which use nothing up, out of line. */
+static inline bool iobuf_fits_(const iobuf_allocator *a, size_t size, uintptr_t *end)
+{
+    return (sizeof(size_t) > 4 || size != 0) && !__builtin_add_overflow(a->next_, size, end) && *end < a->bound_;
+}
+
+/* Fills *out with the next slice, which ends at `end`. The caller has made sure that it fits. */
+static inline void iobuf_cut_(iobuf_allocator *a, size_t size, uintptr_t end, iobuf_slice *out)
 {
     struct iobuf_buf *b = a->buf_;
-    size_t reserve = a->reserve_;
-    uint8_t *data = a->next_ + reserve;
-    a->next_ = data + size;
-    /* Written by the allocator's thread alone; read by others for iobuf_slice_claim_prefix. */
-    iobuf_store_(&b->taken_, iobuf_load_(&b->taken_, RELAXED) + 1, RELAXED);
-    out->data_ = data;
+    if (b == NULL)
+        __builtin_unreachable(); /* what fits, fits a buf: a release that follows need not look */
+    out->data_ = (uint8_t *)a->next_;
+    a->next_ = end + a->reserve_;
+    iobuf_count_(&b->taken_); /* read by others for iobuf_slice_claim_prefix */
     out->size_ = size;
-    out->headroom_ = reserve;
+    out->headroom_ = a->reserve_;
     out->buf_ = b;
 #if SIZE_MAX <= UINT32_MAX
     out->exclusive_ = 0;
@@ -437,47 +491,42 @@ static inline void iobuf_cut_(iobuf_allocator *a, size_t size, iobuf_slice *out)
 #endif
 }
 
-/* True if a slice of `size` bytes, with its reserve, fits the rest of the current buf. */
-static inline bool iobuf_fits_(const iobuf_allocator *a, size_t size)
-{
-    uintptr_t end;
-    return !__builtin_add_overflow((uintptr_t)a->next_, size, &end) && end < a->bound_;
-}
-
-/* The same, for the fast path: a 32-bit platform counts slices of size 0, which use nothing up, in the slow one. */
-static inline bool iobuf_fits_fast_(const iobuf_allocator *a, size_t size)
-{
-    return (sizeof(size_t) > 4 || size != 0) && iobuf_fits_(a, size);
-}
-
 /* Drops `n` references that this thread may count in local_: true if it did; else nothing is changed. */
 static inline bool iobuf_put_local_(struct iobuf_buf *b, size_t n)
 {
-    const intptr_t twice = (intptr_t)(2 * n);
     uintptr_t self = iobuf_self_();
     intptr_t local;
-    if (iobuf_unlikely_(iobuf_load_(&b->owner_, RELAXED) != self))
+    if (iobuf_unlikely_(!iobuf_equals_(&b->owner_, self)))
         return false;
-    local = iobuf_load_(&b->local_, RELAXED);                               /* no other thread writes it */
-    if (iobuf_unlikely_(n == 1 ? local == 2 : local > 0 && local <= twice)) /* perhaps the last of all: not to be decided here */
-        return false;
-    iobuf_store_(&b->local_, local + 1, RELAXED); /* odd: busy; pairs with buf_revoke_exactly */
+    local = iobuf_load_(&b->local_, RELAXED);     /* no other thread writes it */
+    iobuf_store_(&b->local_, local + 1, RELAXED); /* odd: busy; pairs with buf_wait_exact */
     iobuf_fence_light_();
-    if (iobuf_unlikely_(iobuf_load_(&b->owner_, RELAXED) != self)) {
-        iobuf_store_(&b->local_, local, RELEASE);
-        return false;
-    }
+    local -= (intptr_t)(2 * n);
+    if (iobuf_unlikely_(n == 1 ? local == 0 : local <= 0 && local + (intptr_t)(2 * n) > 0))
+        goto not_here; /* perhaps the last reference of all */
+    if (iobuf_unlikely_(!iobuf_equals_(&b->owner_, self)))
+        goto not_here; /* the bias was revoked meanwhile */
     /* Release: who sees this count has seen our use of the bytes end. Pairs with the acquire loads in buf.c. */
-    iobuf_store_(&b->local_, local - twice, RELEASE);
+    iobuf_store_(&b->local_, local, RELEASE);
     return true;
+not_here:
+    iobuf_store_(&b->local_, local + (intptr_t)(2 * n), RELEASE);
+    return false;
 }
 
 #if IOBUF_INLINE_
 static inline int iobuf_alloc(iobuf_allocator *a, size_t size, iobuf_slice *out)
 {
-    if (iobuf_unlikely_(!iobuf_fits_fast_(a, size)))
-        return iobuf_alloc_slow_(a, size, out);
-    iobuf_cut_(a, size, out);
+    uintptr_t end;
+    if (iobuf_unlikely_(!iobuf_fits_(a, size, &end))) {
+        int status = iobuf_refill_(a, size); /* without `out`, so that a slice that stays here can live in registers */
+        if (iobuf_unlikely_(status != IOBUF_OK)) {
+            iobuf_keep_(out);
+            return status;
+        }
+        end = a->next_ + size;
+    }
+    iobuf_cut_(a, size, end, out);
     return IOBUF_OK;
 }
 
