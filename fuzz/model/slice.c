@@ -88,9 +88,13 @@ bool model_expand_front(model_slice *s, size_t bytes)
     return true;
 }
 
-/* True if no other slice has bytes, or a free prefix, in front of `s`: only then may a caller vouch for it. */
+/* True if no other slice has bytes, or a free prefix, in front of `s`, and no allocator will cut there: only then may a caller
+ * vouch for it. */
 bool model_prefix_is_free(const model *m, const model_slice *s)
 {
+    for (int i = 0; i < PROGRAM_ALLOCATORS; i++)
+        if (s->buf != MODEL_NONE && m->allocator[i].ready && m->allocator[i].buf == s->buf && m->allocator[i].cursor < s->start)
+            return false;
     for (int i = 0; i < PROGRAM_SLICES; i++) {
         const model_slice *other = &m->slice[i];
         if (other != s && other->buf == s->buf && other->start - other->headroom < s->start)
@@ -113,7 +117,7 @@ void model_free_entire_prefix(model *m, model_slice *s)
 
 bool model_claim_prefix(model *m, model_slice *s)
 {
-    if (!owns(m, s) || m->buf[s->buf].slices != 1)
+    if (!owns(m, s) || m->buf[s->buf].slices != 1 || (m->buf[s->buf].held && !s->size))
         return false;
     take_prefix(m, s);
     s->sharing = false;

@@ -168,10 +168,12 @@ void iobuf_slice_free_entire_prefix(iobuf_slice *s)
     slice_set_front(s, f);
 }
 
+/* Every byte of a slice, and so every byte in front of it, was cut off before: but a slice of size 0 may be left behind the place
+ * to which iobuf_allocator_shrink moved the allocator back, and what is between will be cut again. */
 bool iobuf_slice_claim_prefix(iobuf_slice *s)
 {
     struct buf *b = check_handle(s, "iobuf_slice_claim_prefix");
-    if (b == NULL || !buf_has_one_slice(b))
+    if (b == NULL || (s->size_ == 0 && buf_is_held(b)) || !buf_has_one_slice(b))
         return false;
     struct front f = {(size_t)(s->data_ - b->head.start_), 0, false};
     slice_set_front(s, f);

@@ -515,6 +515,38 @@ static void claim_prefix_does_not_need_the_allocator(void **state)
     end(&f);
 }
 
+/* Shrink may have moved the allocator back to in front of a slice of size 0, which lives where nothing is cut yet. */
+static void claim_prefix_behind_the_allocator(fixture *f, iobuf_slice *given_back, iobuf_slice *empty)
+{
+    assert_ok(iobuf_allocator_shrink(&f->a, given_back, 0));
+    iobuf_slice_release(given_back);
+    assert_false(iobuf_slice_claim_prefix(empty));
+    assert_size(iobuf_slice_headroom(empty), 0);
+    iobuf_slice next = cut(f, "precious");
+    assert_false(iobuf_slice_expand_front(empty, 1));
+    iobuf_slice_release(&next);
+    iobuf_allocator_release(&f->a); /* from here on nobody cuts from the buf */
+    assert_true(iobuf_slice_claim_prefix(empty));
+    assert_size(iobuf_slice_headroom(empty), 10);
+    iobuf_slice_release(empty);
+    end(f);
+}
+
+static void claim_prefix_does_not_take_what_shrink_gave_back(void **state)
+{
+    (void)state;
+    fixture f;
+    iobuf_slice empty;
+    begin(&f, 4096, 0);
+    iobuf_slice s = cut(&f, "0123456789");
+    assert_ok(iobuf_slice_split(&s, 10, &empty));
+    claim_prefix_behind_the_allocator(&f, &s, &empty);
+    begin(&f, 4096, 0);
+    s = cut(&f, "0123456789");
+    assert_ok(iobuf_alloc(&f.a, 0, &empty));
+    claim_prefix_behind_the_allocator(&f, &s, &empty);
+}
+
 static void claim_prefix_takes_shared_bytes_back_once_the_share_is_gone(void **state)
 {
     (void)state;
@@ -1018,6 +1050,7 @@ int main(void)
         cmocka_unit_test(claim_prefix_takes_what_released_slices_left),
         cmocka_unit_test(claim_prefix_is_refused_while_an_other_slice_lives),
         cmocka_unit_test(claim_prefix_does_not_need_the_allocator),
+        cmocka_unit_test(claim_prefix_does_not_take_what_shrink_gave_back),
         cmocka_unit_test(claim_prefix_takes_shared_bytes_back_once_the_share_is_gone),
         cmocka_unit_test(a_share_shows_the_same_bytes),
         cmocka_unit_test(a_share_keeps_the_buf),

@@ -236,11 +236,13 @@ IOBUF_API bool iobuf_slice_expand_front(iobuf_slice *s, size_t bytes);
 /* Cuts `bytes` bytes off the end, at most all of them. They are out of reach until the buf is used again. */
 IOBUF_API void iobuf_slice_truncate_back(iobuf_slice *s, size_t bytes);
 
-/* Everything in front of `s` in its buf becomes its free prefix. Unsafe if another slice lives there: the caller vouches. */
+/* Everything in front of `s` in its buf becomes its free prefix. Unsafe if another slice lives there, or if `s` has no
+ * bytes and iobuf_allocator_shrink gave back some in front of it, which will be cut again: the caller vouches. */
 IOBUF_API void iobuf_slice_free_entire_prefix(iobuf_slice *s);
 
 /* As above, but only if `s` holds the buf's only slice; else false and nothing is changed. Of that the library is sure: while
- * other threads release the buf's other slices it may still say false. False for borrowed and empty slices. */
+ * other threads release the buf's other slices it may still say false. False for borrowed and empty handles, and for a
+ * slice of size 0 as long as an allocator or reader holds the buf. */
 IOBUF_API bool iobuf_slice_claim_prefix(iobuf_slice *s);
 
 /* A second reference to `size` bytes of `s` from `offset` on. From then on those bytes are nobody's free prefix: the new slice
