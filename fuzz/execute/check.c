@@ -169,38 +169,113 @@ void check_pools(world *w)
         fail(w, "foreign_memory_is_freed_once", "%zu free callbacks have run, not %zu", w->frees, w->model.wraps_gone);
 }
 
+static void check_buf(world *w, const model_buf *b)
+{
+    if (b->kind != MODEL_POOLED || !b->base || w->model.pool[b->pool].is_default)
+        return;
+    if (!b->gone && !memory_is_live(b->base, b->pool))
+        fail(w, "buf_in_use_is_not_given_back", "a buf of %zu bytes was given back while in use or cached", b->size);
+}
+
 static void check_bufs(world *w)
 {
-    for (int i = 0; i < w->model.bufs; i++) {
-        const model_buf *b = &w->model.buf[i];
-        if (b->kind != MODEL_POOLED || !b->base || w->model.pool[b->pool].is_default)
-            continue;
-        if (!b->gone && !memory_is_live(b->base, b->pool))
-            fail(w, "buf_in_use_is_not_given_back", "a buf of %zu bytes was given back while in use or cached", b->size);
-    }
+    for (int i = 0; i < w->model.bufs; i++)
+        check_buf(w, &w->model.buf[i]);
     for (int i = 0; i < w->model.pools; i++)
         if (model_pool_ended(&w->model, i) && the_memory.live[i])
             fail(w, "closed_pool_gives_all_back", "%zu blocks are left", the_memory.live[i]);
 }
 
+/* The end of the bytes that are nobody else's: from the free prefix on. */
+static size_t exclusive_end(const model_slice *s)
+{
+    size_t own = s->sharing && s->exclusive < s->size ? s->exclusive : s->size;
+    return s->start + own;
+}
+
 /* True if a free prefix, or bytes that `a` does not share, belong to `b` too. */
 static bool intrudes(const model_slice *a, const model_slice *b)
 {
-    size_t from = a->start - a->headroom, to = a->start + (a->sharing ? 0 : a->size);
+    size_t from = a->start - a->headroom, to = exclusive_end(a);
     return a->buf == b->buf && from < to && from < b->start + b->size && b->start < to && b->size;
 }
 
-static void check_no_overlap(world *w)
+static bool counts_as_live(const world *w, unsigned reg)
+{
+    int buf = w->model.slice[reg].buf;
+    return buf != MODEL_NONE && w->model.buf[buf].kind != MODEL_LENT;
+}
+
+/* What an allocator or reader has not handed out yet, no slice may reach. */
+static void check_not_ahead(world *w, unsigned reg)
 {
     const model *m = &w->model;
-    unsigned count = 0, live[PROGRAM_SLICES];
+    const model_slice *s = &m->slice[reg];
+    size_t end = m->buf[s->buf].size;
+    for (unsigned i = 0; i < PROGRAM_ALLOCATORS; i++)
+        if (m->allocator[i].ready && m->allocator[i].buf == s->buf)
+            end = m->allocator[i].cursor;
+    for (unsigned i = 0; i < PROGRAM_READERS; i++)
+        if (m->reader[i].ready && m->reader[i].buf == s->buf)
+            end = m->reader[i].base;
+    if (s->size + s->headroom != 0 && s->start + s->size > end)
+        fail(w, "no_slice_has_bytes_not_cut_yet", "s%u ends %zu bytes into its buf, %zu were cut", reg, s->start + s->size, end);
+}
+
+static void check_no_overlap(world *w, unsigned reg)
+{
+    const model *m = &w->model;
+    if (!counts_as_live(w, reg))
+        return;
+    check_not_ahead(w, reg);
     for (unsigned i = 0; i < PROGRAM_SLICES; i++)
-        if (m->slice[i].buf != MODEL_NONE && m->buf[m->slice[i].buf].kind != MODEL_LENT)
-            live[count++] = i;
-    for (unsigned i = 0; i < count; i++)
-        for (unsigned j = 0; j < count; j++)
-            if (i != j && intrudes(&m->slice[live[i]], &m->slice[live[j]]))
-                fail(w, "exclusive_bytes_do_not_overlap", "s%u and s%u", live[i], live[j]);
+        if (i != reg && m->slice[i].buf == m->slice[reg].buf &&
+            (intrudes(&m->slice[reg], &m->slice[i]) || intrudes(&m->slice[i], &m->slice[reg])))
+            fail(w, "exclusive_bytes_do_not_overlap", "s%u and s%u", reg, i);
+}
+
+/* The bufs whose memory went back to the backing in the op that runs. */
+static void check_dropped(world *w)
+{
+    memory *m = &the_memory;
+    for (int i = 0; i < w->model.bufs && m->drops; i++)
+        for (size_t j = 0; j < m->drops; j++)
+            if (w->model.buf[i].base == m->drop[j])
+                check_buf(w, &w->model.buf[i]);
+    m->drops = 0;
+}
+
+static void check_registers(world *w, const program_op *op)
+{
+    const program_op_info *info = &program_ops[op->kind];
+    unsigned reg = 0;
+    for (const char *o = info->operands; *o; o++) {
+        if (*o == 's' || *o == 'x')
+            check_no_overlap(w, op->reg[reg++]);
+        else if (*o == 'u' || *o == 'U')
+            for (unsigned i = 0; i < op->count; i++)
+                check_no_overlap(w, op->reg[0] + i);
+        else
+            reg += *o != 'n' && *o != 'e' && *o != 'm';
+    }
+    if (info->result == 's')
+        check_no_overlap(w, op->result);
+}
+
+/* True if the op can leave a slice with a byte that it did not have before. */
+static bool can_gain(const world *w, program_kind kind)
+{
+    return w->result_kind != RESULT_SKIPPED && kind != OP_release && kind != OP_truncate_back && kind != OP_to_iovec &&
+           kind != OP_move && kind != OP_fill;
+}
+
+/* Where the slices that the op names lie now; their sizes, free prefixes and contents it has compared itself. */
+void check_touched(world *w, const program_op *op)
+{
+    if (can_gain(w, op->kind))
+        check_registers(w, op);
+    check_dropped(w);
+    check_pools(w);
 }
 
 void check_all(world *w)
@@ -210,7 +285,8 @@ void check_all(world *w)
         check_reader(w, i);
     check_pools(w);
     check_bufs(w);
-    check_no_overlap(w);
+    for (unsigned i = 0; i < PROGRAM_SLICES; i++)
+        check_no_overlap(w, i);
 }
 
 /* After everything was released and closed. */

@@ -121,6 +121,8 @@ void memory_drop(void *bytes, size_t size, int owner)
     memory *m = &the_memory;
     memory_block *b = find(bytes);
     m->dropped = true;
+    if (owner < MEMORY_FOREIGN && m->drops < MEMORY_DROPS)
+        m->drop[m->drops++] = bytes;
     if (!b || !b->live || b->owner != owner) {
         m->misuse = "backing_gets_only_what_it_gave";
         return;

@@ -14,7 +14,8 @@ enum {
     MEMORY_BUDGET = 4 << 20, /* a program */
     MEMORY_FOREIGN = MODEL_MAX_POOLS,
     MEMORY_HEAP,
-    MEMORY_OWNERS
+    MEMORY_OWNERS,
+    MEMORY_DROPS = 16
 };
 
 typedef struct memory_block {
@@ -32,6 +33,8 @@ typedef struct memory {
     size_t fail_in;        /* the how manyth next allocation fails; 0: none */
     bool fail_always;      /* ... and all after it */
     size_t used, count;
+    size_t drops; /* blocks of pools given back in this op; the first of them: */
+    const void *drop[MEMORY_DROPS];
     long heap; /* calloc's blocks less free's */
     size_t live[MEMORY_OWNERS];
     const char *misuse; /* what the library did wrong to its memory: the name of a check */

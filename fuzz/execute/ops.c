@@ -498,6 +498,7 @@ static void do_to_iovec(world *w, const program_op *op)
     for (size_t i = used; i < ROOM; i++)
         if (iov[i].iov_len != (size_t)0xa5a5a5a5a5a5a5a5)
             fail(w, "iovec_describes_the_slices", "entry %zu, behind the last, was written", i);
+    check_slices(w, op->reg[0], op->count);
 }
 
 static void do_writev(world *w, const program_op *op)

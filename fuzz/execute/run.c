@@ -87,7 +87,7 @@ static void run_op(world *w)
     if (w->options->thorough)
         check_all(w);
     else
-        check_pools(w);
+        check_touched(w, op);
     w->hash = (w->hash ^ w->result ^ (uint64_t)w->result_kind << 32) * 1099511628211u;
     if (w->options->print)
         print_op(w, op);

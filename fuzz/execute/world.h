@@ -114,6 +114,7 @@ void check_slice(world *w, unsigned reg);
 void check_slices(world *w, unsigned first, unsigned count);
 void check_reader(world *w, unsigned reg);
 void check_pools(world *w);
+void check_touched(world *w, const program_op *op);
 void check_all(world *w);
 void check_nothing_left(world *w);
 
