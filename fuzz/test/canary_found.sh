@@ -1,10 +1,11 @@
 #!/bin/sh
-# An engine must find the planted bug by itself: it starts from those seeds that do not show it.
+# An engine must find the planted bug by itself: it starts from those seeds that do not show it. What it finds counts if a check
+# fails on it with the bug, and none without.
 #
-# Usage: canary_found.sh libfuzzer|afl FUZZ_CANARY CANARY_REPLAY SEEDS SECONDS
-# CANARY_REPLAY may be of any build. Exit status: 0 found, 1 not found, 2 wrong usage, 3 could not run.
-[ $# -eq 5 ] || { sed -n '4,5s/^# //p' "$0" >&2; exit 2; }
-engine=$1 fuzz=$2 replay=$3 seeds=$4 seconds=$5
+# Usage: canary_found.sh libfuzzer|afl FUZZ_CANARY CANARY_REPLAY REPLAY SEEDS SECONDS
+# Both replays may be of any build. Exit status: 0 found, 1 not found, 2 wrong usage, 3 could not run.
+[ $# -eq 6 ] || { sed -n '5,6s/^# //p' "$0" >&2; exit 2; }
+engine=$1 fuzz=$2 replay=$3 unmutated=$4 seeds=$5 seconds=$6
 tmp=$(mktemp -d) || exit 3
 trap 'rm -rf "$tmp"' EXIT
 mkdir "$tmp/in"
@@ -34,5 +35,14 @@ if [ -z "$found" ]; then
     echo "$engine did not find the canary in $took s" >&2
     exit 1
 fi
-"$replay" slice "$found" 2>&1 | grep '^check failed'
+if ! "$replay" slice "$found" >"$tmp/said" 2>&1 && grep '^check failed: ' "$tmp/said"; then :; else
+    tail -n 20 "$tmp/said" >&2
+    echo "$engine stopped at an input on which no check fails with the bug planted" >&2
+    exit 1
+fi
+if ! "$unmutated" slice "$found" >"$tmp/said" 2>&1; then
+    tail -n 20 "$tmp/said" >&2
+    echo "$engine stopped at an input that fails without the planted bug" >&2
+    exit 1
+fi
 echo "$engine found the canary in $took s"

@@ -192,7 +192,7 @@ def show(summary):
 
 def find_canary(names):
     """Each engine against a library with a planted bug, from those seeds that do not show it already."""
-    build.ensure("release", ["canary_replay"])
+    build.ensure("release", ["canary_replay", "replay"])
     for name in names:
         build.ensure(engines.ENGINES[name].preset, ["fuzz_canary"])
     rows = []
@@ -202,7 +202,7 @@ def find_canary(names):
             status, output = commands.run(
                 ["sh", ROOT / "fuzz" / "test" / "canary_found.sh", name,
                  build.program(engines.ENGINES[name].preset, "fuzz/fuzz_canary"), build.program("release", "fuzz/canary_replay"),
-                 CORPUS / "slice" / "seeds", CANARY_SECONDS], log=log, check=False)
+                 build.program("release", "fuzz/replay"), CORPUS / "slice" / "seeds", CANARY_SECONDS], log=log, check=False)
         if status not in (0, 1):
             raise say.Stop(f"the canary could not be looked for with {name}, {commands.ended(status)}:\n{output}")
         say.line(output.strip())
