@@ -185,7 +185,7 @@ struct buf *check_handle(const iobuf_slice *s, const char *call)
     if (!live)
         fail(call, "stale handle: the slice was released before, perhaps through a copy");
     struct front f = slice_front(s);
-    size_t offset = (size_t)(s->data_ - b->head.start_);
+    size_t offset = (size_t)((uintptr_t)s->data_ - (uintptr_t)b->head.start_);
     if (offset > b->size || s->size_ > b->size - offset || f.headroom > offset)
         fail(call, "invalid slice: reaches beyond its buf");
     return b;

@@ -2,10 +2,12 @@
  * them is the last, since the joined slice keeps one. */
 #include "internal.h"
 
-/* True if `b` may join `a`: it begins where `a` ends, in the same buf, and together they are within the limit. */
+/* True if `b` may join `a`: it begins where `a` ends, in the same buf, and together they are within the limit. The places are
+ * compared as integers: of wrapped memory of size 0 they may be NULL. */
 static bool joins(const iobuf_slice *a, const iobuf_slice *b, size_t max_size)
 {
-    return check_same_buf(a, b) && a->data_ + a->size_ == b->data_ && a->size_ <= max_size && b->size_ <= max_size - a->size_;
+    return check_same_buf(a, b) && (uintptr_t)a->data_ + a->size_ == (uintptr_t)b->data_ && a->size_ <= max_size &&
+           b->size_ <= max_size - a->size_;
 }
 
 static void join(iobuf_slice *a, iobuf_slice *b)

@@ -14,6 +14,18 @@
 #define EXCLUSIVE_SHIFT 32
 #endif
 
+/* Places are compared and subtracted as integers: of wrapped memory of size 0 they may be NULL. */
+static uintptr_t end_of(const iobuf_slice *s)
+{
+    return (uintptr_t)s->data_ + s->size_;
+}
+
+/* Bytes in front of the slice in its buf. */
+static size_t offset_in(const struct buf *b, const iobuf_slice *s)
+{
+    return (size_t)((uintptr_t)s->data_ - (uintptr_t)b->head.start_);
+}
+
 static size_t at_most(size_t value, size_t limit)
 {
     return value < limit ? value : limit;
@@ -111,7 +123,7 @@ void iobuf_slice_release_previous(iobuf_slice *s, iobuf_slice *previous)
     struct buf *b = check_handle(s, "iobuf_slice_release_previous");
     struct buf *previous_b = check_handle(previous, "iobuf_slice_release_previous");
     struct front f = slice_front(s), g = slice_front(previous);
-    if (b != NULL && b == previous_b && previous->data_ + previous->size_ == s->data_ - f.headroom && slice_owns_all(previous, g)) {
+    if (b != NULL && b == previous_b && end_of(previous) == (uintptr_t)s->data_ - f.headroom && slice_owns_all(previous, g)) {
         f.headroom += previous->size_ + g.headroom; /* within the buf, so it cannot wrap */
         slice_set_front(s, f);
     }
@@ -164,7 +176,7 @@ void iobuf_slice_free_entire_prefix(iobuf_slice *s)
     if (b == NULL)
         return;
     struct front f = slice_front(s);
-    f.headroom = (size_t)(s->data_ - b->head.start_);
+    f.headroom = offset_in(b, s);
     slice_set_front(s, f);
 }
 
@@ -175,7 +187,7 @@ bool iobuf_slice_claim_prefix(iobuf_slice *s)
     struct buf *b = check_handle(s, "iobuf_slice_claim_prefix");
     if (b == NULL || (s->size_ == 0 && buf_is_held(b)) || !buf_has_one_slice(b))
         return false;
-    struct front f = {(size_t)(s->data_ - b->head.start_), 0, false};
+    struct front f = {offset_in(b, s), 0, false};
     slice_set_front(s, f);
     return true;
 }

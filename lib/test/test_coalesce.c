@@ -416,6 +416,24 @@ static void two_shares_side_by_side_join(void **state)
     end(&f, s, 1);
 }
 
+static void ignore_nothing(void *bytes, size_t size, void *context)
+{
+    (void)context;
+    assert_null(bytes);
+    assert_size(size, 0);
+}
+
+static void slices_of_wrapped_nothing_join(void **state)
+{
+    (void)state;
+    iobuf_slice s[2];
+    assert_ok(iobuf_slice_wrap(NULL, 0, ignore_nothing, NULL, &s[0]));
+    assert_ok(iobuf_slice_split(&s[0], 0, &s[1]));
+    assert_size(iobuf_coalesce(s, 2, 10), 1);
+    assert_null(iobuf_slice_data(&s[0]));
+    iobuf_slice_release(&s[0]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -443,6 +461,7 @@ int main(void)
         cmocka_unit_test(bytes_that_were_shared_stay_shared_when_joined),
         cmocka_unit_test(own_bytes_behind_shared_ones_are_no_prefix),
         cmocka_unit_test(two_shares_side_by_side_join),
+        cmocka_unit_test(slices_of_wrapped_nothing_join),
     };
     return cmocka_run_group_tests_name("coalesce", tests, NULL, NULL);
 }

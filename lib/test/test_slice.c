@@ -58,6 +58,32 @@ static void a_slice_is_at_most_32_bytes_on_64_bit_platforms(void **state)
         assert_true(sizeof(iobuf_slice) <= 32);
 }
 
+static void count_free(void *bytes, size_t size, void *context)
+{
+    assert_null(bytes);
+    assert_size(size, 0);
+    ++*(int *)context;
+}
+
+static void wrapped_nothing_at_null_is_a_valid_slice(void **state)
+{
+    (void)state;
+    int freed = 0;
+    iobuf_slice s, tail, other;
+    assert_ok(iobuf_slice_wrap(NULL, 0, count_free, &freed, &s));
+    assert_ok(iobuf_slice_split(&s, 0, &tail));
+    assert_ok(iobuf_slice_share(&s, 0, 0, &other));
+    iobuf_slice_truncate_back(&s, 1);
+    iobuf_slice_release_previous(&tail, &s);
+    iobuf_slice_release_previous(&tail, &other);
+    assert_true(iobuf_slice_claim_prefix(&tail));
+    iobuf_slice_free_entire_prefix(&tail);
+    assert_size(iobuf_slice_headroom(&tail), 0);
+    assert_int_equal(freed, 0);
+    iobuf_slice_release(&tail);
+    assert_int_equal(freed, 1);
+}
+
 static void a_zeroed_slice_is_a_valid_empty_one(void **state)
 {
     (void)state;
@@ -1022,6 +1048,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_slice_is_at_most_32_bytes_on_64_bit_platforms),
+        cmocka_unit_test(wrapped_nothing_at_null_is_a_valid_slice),
         cmocka_unit_test(a_zeroed_slice_is_a_valid_empty_one),
         cmocka_unit_test(a_released_slice_is_empty_and_released_again_harmlessly),
         cmocka_unit_test(a_borrowed_slice_refers_to_the_caller_s_bytes),
