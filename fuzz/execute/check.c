@@ -81,13 +81,14 @@ static void check_place(world *w, unsigned reg)
         return;
     }
     model_buf *b = &w->model.buf[e->buf];
-    if (!b->base && data) {
+    if (b->kind == MODEL_POOLED && !b->base && data) {
         b->base = data - e->start;
-        if (b->kind == MODEL_POOLED && (uintptr_t)b->base % 64)
+        if ((uintptr_t)b->base % 64)
             fail(w, "buf_is_aligned", "the buf of s%u begins at %p", reg, b->base);
     }
-    if (b->base && data != (uint8_t *)b->base + e->start)
-        fail(w, "place_equals", "s%u is %td bytes into its buf, not %zu", reg, data - (uint8_t *)b->base, e->start);
+    size_t place = (size_t)((uintptr_t)data - (uintptr_t)b->base); /* as integers: what is lent may be NULL */
+    if (place != e->start)
+        fail(w, "place_equals", "s%u is %zu bytes into its buf, not %zu", reg, place, e->start);
 }
 
 static void check_contents(world *w, unsigned reg)

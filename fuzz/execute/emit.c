@@ -39,8 +39,8 @@ static const char *const templates[OP_KINDS] = {
     [OP_claim_prefix] = "expect(\"result\", iobuf_slice_claim_prefix(&s[$0]), $v);\n",
     [OP_share] = OUT("iobuf_slice_share(&s[$0], $n, $m, &out)"),
     [OP_split] = OUT("iobuf_slice_split(&s[$0], $n, &out)"),
-    [OP_borrow] = "iobuf_slice_release(&s[$d]);\ns[$d] = iobuf_slice_borrow(lend($l), $l);\n",
-    [OP_wrap] = "void *bytes = lend($l);\n#if USES_CALLOC\nfail_calloc = should_fail();\n#endif\n" OUT(
+    [OP_borrow] = "iobuf_slice_release(&s[$d]);\ns[$d] = iobuf_slice_borrow(lend($d, $l), $l);\n",
+    [OP_wrap] = "void *bytes = lend($d, $l);\n#if USES_CALLOC\nfail_calloc = should_fail();\n#endif\n" OUT(
         "iobuf_slice_wrap(bytes, $n, free_wrapped, bytes, &out)"),
     [OP_coalesce] = "expect(\"slices left\", iobuf_coalesce(&s[$0], $#, $n), $v);\n",
     [OP_compact] = STATUS("iobuf_slice_compact(&s[$0], &a[$1])"),

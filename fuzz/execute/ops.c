@@ -397,6 +397,12 @@ static size_t lendable(size_t size)
     return size <= 4096 ? size : 4096;
 }
 
+/* Of nothing, every other register lends nothing: NULL. */
+static uint8_t *lend(unsigned reg, size_t size)
+{
+    return size == 0 && reg % 2 == 0 ? NULL : memory_lend(size);
+}
+
 static void free_wrapped(void *bytes, size_t size, void *context)
 {
     wrapped *f = context;
@@ -418,7 +424,7 @@ static void do_wrap(world *w, const program_op *op)
     model_slice expect;
     int status;
     release_register(w, reg);
-    *f = (wrapped){memory_lend(lendable(size)), lendable(size), 0};
+    *f = (wrapped){lend(reg, lendable(size)), lendable(size), 0};
     the_memory.fail_heap = memory_should_fail();
     LIBRARY(w, status = iobuf_slice_wrap(f->bytes, size, free_wrapped, f, &out));
     bool unused = the_memory.fail_heap;
@@ -428,7 +434,7 @@ static void do_wrap(world *w, const program_op *op)
         return;
     if (unused)
         fail(w, "status_equals", "no memory, and yet a reference count");
-    if (!iobuf_slice_data(&out) || iobuf_slice_size(&out) != size)
+    if (iobuf_slice_data(&out) != f->bytes || iobuf_slice_size(&out) != size)
         fail(w, "size_equals", "s%u has %zu bytes, not %zu", reg, iobuf_slice_size(&out), size);
     w->model.buf[expect.buf].base = f->bytes;
     write_bytes(w, reg, size);
@@ -440,7 +446,7 @@ static void do_borrow(world *w, const program_op *op)
     unsigned reg = op->result;
     size_t size = lendable(w->size[0]);
     release_register(w, reg);
-    uint8_t *bytes = memory_lend(size);
+    uint8_t *bytes = lend(reg, size);
     LIBRARY(w, w->slice[reg] = iobuf_slice_borrow(bytes, size));
     model_borrow(&w->model, size, &w->model.slice[reg]);
     w->model.buf[w->model.slice[reg].buf].base = bytes;

@@ -98,9 +98,9 @@ static void free_wrapped(void *bytes, size_t size, void *context)
     free(bytes);
 }
 
-static void *lend(size_t size)
+static void *lend(unsigned i, size_t size)
 {
-    return malloc(size != 0 ? size : 1);
+    return size != 0 ? malloc(size) : i % 2 != 0 ? malloc(1) : NULL;
 }
 
 /* ---- scripts */
