@@ -238,6 +238,9 @@ void check_poison(void *bytes, size_t size)
     if (!watched())
         memset(bytes, PATTERN, size);
     check_poison_keep(bytes, size);
+#if defined(WITH_MSAN)
+    __msan_poison(bytes, size);
+#endif
 }
 
 void check_unpoison(void *bytes, size_t size)
@@ -271,11 +274,21 @@ void check_unpoison_new(const iobuf_slice *s)
 #endif
 }
 
-void check_poison_slice(const iobuf_slice *s, size_t size)
+void check_poison_slice(const iobuf_slice *s, size_t from, size_t to)
 {
     struct buf *b = handle_buf(s);
-    if (b != NULL && b->pool != NULL)
-        check_poison_keep(s->data_, size);
+    if (b != NULL && b->pool != NULL && from < to)
+        check_poison_keep(s->data_ + from, to - from);
+}
+
+void check_lose_slice(const iobuf_slice *s, size_t from, size_t to)
+{
+    check_poison_slice(s, from, to);
+#if defined(WITH_MSAN)
+    struct buf *b = handle_buf(s);
+    if (b != NULL && b->pool != NULL && from < to)
+        __msan_poison(s->data_ + from, to - from);
+#endif
 }
 
 void check_unpoison_slice(const iobuf_slice *s, size_t size)

@@ -17,15 +17,19 @@ bool check_same_buf(const iobuf_slice *a, const iobuf_slice *b);
 void check_adopt_buf(struct buf *b);
 void check_forget_buf(struct buf *b);
 
-/* Memory that nobody may touch: reported by AddressSanitizer or Valgrind, else filled with a pattern. */
+/* Memory that nobody may touch, and whose contents are lost: AddressSanitizer and Valgrind report any use, MemorySanitizer that of
+ * a value read there; else it is filled with a pattern. Where contents are kept, only the first two are told. */
 void check_poison(void *bytes, size_t size);
 void check_unpoison(void *bytes, size_t size);
 /* Aborts if the pattern has been written to. */
 void check_intact(const void *bytes, size_t size, const char *what);
 /* A slice's data becomes usable: contents unspecified. */
 void check_unpoison_new(const iobuf_slice *s);
-/* The first bytes of a slice, if its buf is a pool's; their contents are kept. */
-void check_poison_slice(const iobuf_slice *s, size_t size);
+/* Bytes of a slice from one offset to another, if its buf is a pool's: contents kept, or lost where that can be told without writing
+ * to them. */
+void check_poison_slice(const iobuf_slice *s, size_t from, size_t to);
+void check_lose_slice(const iobuf_slice *s, size_t from, size_t to);
+/* The first bytes of a slice become usable, with what they hold. */
 void check_unpoison_slice(const iobuf_slice *s, size_t size);
 /* A part of a pool's buf, for a reader; contents are kept. */
 void check_poison_keep(void *bytes, size_t size);
@@ -55,7 +59,8 @@ static inline bool check_same_buf(const iobuf_slice *a, const iobuf_slice *b)
 #define check_unpoison(bytes, size) ((void)0)
 #define check_intact(bytes, size, what) ((void)0)
 #define check_unpoison_new(s) ((void)0)
-#define check_poison_slice(s, size) ((void)(size))
+#define check_poison_slice(s, from, to) ((void)(to))
+#define check_lose_slice(s, from, to) ((void)(to))
 #define check_unpoison_slice(s, size) ((void)0)
 #define check_poison_keep(bytes, size) ((void)0)
 #define check_enter(busy, call) ((void)0)

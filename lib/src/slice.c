@@ -100,22 +100,27 @@ int iobuf_slice_wrap(void *bytes, size_t size, iobuf_free_fn release, void *cont
     return IOBUF_OK;
 }
 
-/* What is released here must be unreachable as data from now on; the bytes of a free prefix keep their contents. */
-static void poison_own(const iobuf_slice *s, struct front f)
+/* How many bytes from the front on certainly are nobody else's. */
+static size_t own_bytes(const iobuf_slice *s, struct front f)
 {
-    check_poison_slice(s, f.sharing ? at_most(f.exclusive, s->size_) : s->size_);
+    return f.sharing ? at_most(f.exclusive, s->size_) : s->size_;
+}
+
+/* Drops the reference to `b`, and empties the handle. */
+static void drop(iobuf_slice *s, struct buf *b)
+{
+    if (b != NULL)
+        check_handle_gone(s);
+    *s = iobuf_slice_borrow(NULL, 0);
+    if (b != NULL)
+        buf_put(b);
 }
 
 void iobuf_slice_release(iobuf_slice *s)
 {
     struct buf *b = check_handle(s, "iobuf_slice_release");
-    if (b != NULL) {
-        poison_own(s, slice_front(s));
-        check_handle_gone(s);
-    }
-    *s = iobuf_slice_borrow(NULL, 0);
-    if (b != NULL)
-        buf_put(b);
+    check_lose_slice(s, 0, own_bytes(s, slice_front(s)));
+    drop(s, b);
 }
 
 void iobuf_slice_release_previous(iobuf_slice *s, iobuf_slice *previous)
@@ -126,8 +131,11 @@ void iobuf_slice_release_previous(iobuf_slice *s, iobuf_slice *previous)
     if (b != NULL && b == previous_b && end_of(previous) == (uintptr_t)s->data_ - f.headroom && slice_owns_all(previous, g)) {
         f.headroom += previous->size_ + g.headroom; /* within the buf, so it cannot wrap */
         slice_set_front(s, f);
+        check_poison_slice(previous, 0, previous->size_); /* a free prefix keeps its contents */
+        drop(previous, previous_b);
+    } else {
+        iobuf_slice_release(previous);
     }
-    iobuf_slice_release(previous);
 }
 
 void iobuf_slice_truncate_front(iobuf_slice *s, size_t bytes)
@@ -136,7 +144,7 @@ void iobuf_slice_truncate_front(iobuf_slice *s, size_t bytes)
     struct front f = slice_front(s);
     bytes = at_most(bytes, s->size_);
     if (b != NULL && (!f.sharing || bytes <= f.exclusive)) {
-        check_poison_slice(s, bytes);
+        check_poison_slice(s, 0, bytes);
         f.headroom += bytes;
         f.exclusive -= f.sharing ? bytes : 0;
     } else {
@@ -167,7 +175,9 @@ bool iobuf_slice_expand_front(iobuf_slice *s, size_t bytes)
 void iobuf_slice_truncate_back(iobuf_slice *s, size_t bytes)
 {
     check_handle(s, "iobuf_slice_truncate_back");
-    s->size_ -= at_most(bytes, s->size_);
+    size_t kept = s->size_ - at_most(bytes, s->size_);
+    check_lose_slice(s, kept, own_bytes(s, slice_front(s)));
+    s->size_ = kept;
 }
 
 void iobuf_slice_free_entire_prefix(iobuf_slice *s)
