@@ -198,13 +198,13 @@ bool check_same_buf(const iobuf_slice *a, const iobuf_slice *b)
 
 void check_enter(uint32_t *busy, const char *call)
 {
-    if (atomic_swap(busy, 1, ACQUIRE) != 0)
+    if (atomic_swap(busy, 1, ACQUIRE) != 0) /* pairs with the store in check_leave */
         fail(call, "used by two threads at once");
 }
 
 void check_leave(uint32_t *busy)
 {
-    atomic_set(busy, 0, RELEASE);
+    atomic_set(busy, 0, RELEASE); /* pairs with the swap in check_enter, should another thread be next */
 }
 
 /* -------------------------------------------------------------------------------------------------------------- memory */
