@@ -32,7 +32,8 @@
 #include <sys/types.h>
 #include <sys/uio.h>
 
-/* Checked is the default wherever a sanitizer runs. */
+/* Checked is the default wherever the compiler tells of a sanitizer: gcc does not of -fsanitize=undefined alone, for which this
+ * repository's CMake defines it. */
 #if !defined(IOBUF_CHECKED)
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define IOBUF_CHECKED 1
