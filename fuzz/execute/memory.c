@@ -25,9 +25,11 @@ static size_t arena_used;
 
 void *__real_calloc(size_t count, size_t size);
 int __real_posix_memalign(void **memory, size_t alignment, size_t size);
+void *__real_realloc(void *bytes, size_t size);
 void __real_free(void *bytes);
 void *__wrap_calloc(size_t count, size_t size);
 int __wrap_posix_memalign(void **bytes, size_t alignment, size_t size);
+void *__wrap_realloc(void *bytes, size_t size);
 void __wrap_free(void *bytes);
 
 void memory_reset(bool real)
@@ -181,6 +183,13 @@ int __wrap_posix_memalign(void **bytes, size_t alignment, size_t size)
         return ENOMEM;
     *bytes = taken;
     return 0;
+}
+
+/* The tables of checked builds; never fails, but must be freed. */
+void *__wrap_realloc(void *bytes, size_t size)
+{
+    the_memory.heap += the_memory.inside && !bytes;
+    return __real_realloc(bytes, size);
 }
 
 void __wrap_free(void *bytes)

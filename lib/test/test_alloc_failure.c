@@ -2,7 +2,7 @@
  * once there is memory again the same call succeeds.
  *
  * The linker puts the functions at the end of this file in the place of the C library's allocation, for what the library does not
- * take from the backing.
+ * take from the backing. realloc, from which checked builds have their tables, is left alone: without them they end.
  *
  * SPDX-License-Identifier: BSD-3-Clause
  */
@@ -329,9 +329,6 @@ static void count_free(void *bytes, size_t size, void *context)
 static void every_wrap_may_fail_and_frees_nothing(void **state)
 {
     (void)state;
-#if IOBUF_CHECKED
-    skip(); /* checked builds have tables of their own, and end without memory for them */
-#endif
     char bytes[] = "0123456789";
     for (int ever_after = 0; ever_after < 2; ever_after++) {
         bool failed = true;
@@ -360,9 +357,6 @@ static void every_wrap_may_fail_and_frees_nothing(void **state)
 static void a_default_pool_may_fail_too(void **state)
 {
     (void)state;
-#if IOBUF_CHECKED
-    skip();
-#endif
     for (int ever_after = 0; ever_after < 2; ever_after++) {
         bool failed = true;
         for (size_t k = 1; failed; k++) {
