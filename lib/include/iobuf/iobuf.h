@@ -133,7 +133,9 @@ IOBUF_API int iobuf_pool_create(const iobuf_pool_options *options, iobuf_pool **
  * last of them and of the bufs. NULL is harmless. May run while other threads allocate, read and release. */
 IOBUF_API void iobuf_pool_close(iobuf_pool *pool);
 
-/* One consistent reading of the counters. Takes the pool's lock briefly. */
+/* One consistent reading of the counters, in time that does not depend on how many bufs there are. Takes the pool's lock briefly.
+ * Where the last two references to a buf are dropped at the same moment by two threads, the buf may count as in use until a
+ * later reading, or until the pool needs it. */
 IOBUF_API void iobuf_pool_stats_get(const iobuf_pool *pool, iobuf_pool_stats *stats);
 
 /* Gives cached bufs back to the backing, largest first, until at most keep_bytes are cached. Returns the bytes freed. */
@@ -141,13 +143,14 @@ IOBUF_API size_t iobuf_pool_trim(iobuf_pool *pool, size_t keep_bytes);
 
 /* ----------------------------------------------------------------------------------------------------- private layout */
 
-/* The part of a buf's descriptor that the inline fast paths touch. lib/src/buf.c says what each member means and which thread
- * writes it. */
+/* The part of a buf's descriptor that the inline fast paths touch. lib/src/buf.c says what each member means, which thread writes
+ * it, and why they are on two cache lines. */
 struct iobuf_buf {
     uintptr_t owner_;
     intptr_t local_;
-    size_t taken_;
     uint8_t *start_;
+    unsigned char line_[64 - 3 * sizeof(void *)];
+    size_t taken_;
 };
 
 /* --------------------------------------------------------------------------------------------------------------- slice */
@@ -203,7 +206,7 @@ typedef void (*iobuf_free_fn)(void *bytes, size_t size, void *context);
 /* Takes over foreign memory: `free(bytes, size, context)` runs exactly once, after the last reference is released, on the
  * thread that releases it; never on an error. The slice has no free prefix to begin with; what is cut off its front joins one.
  * Errors: IOBUF_EINVAL (free or out NULL; bytes NULL with size > 0), IOBUF_EOVERFLOW, IOBUF_ENOMEM (malloc, for a reference
- * count of 128 bytes). */
+ * count of 192 bytes). */
 IOBUF_API int iobuf_slice_wrap(void *bytes, size_t size, iobuf_free_fn free, void *context, iobuf_slice *out);
 
 /* Drops the reference and empties *s, so that twice is harmless. Any thread. */
