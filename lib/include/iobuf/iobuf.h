@@ -317,7 +317,11 @@ IOBUF_API int iobuf_slice_compact(iobuf_slice *s, iobuf_allocator *a);
 
 /* Describes the slices, in order, for gather output; size-0 slices take no entry. Returns the entries filled, at most
  * `capacity`. The entries are valid as long as the slices are neither released nor changed. */
+#if IOBUF_INLINE_
+static inline size_t iobuf_slices_to_iovec(const iobuf_slice *slices, size_t count, struct iovec *iov, size_t capacity);
+#else
 IOBUF_API size_t iobuf_slices_to_iovec(const iobuf_slice *slices, size_t count, struct iovec *iov, size_t capacity);
+#endif
 
 /* Writes slices[0..*count) with one writev(2) (repeated on EINTR) of at most 1024 of them. What was written is released, from
  * the front, a slice written in part is truncated in front, and the rest moves to the front of the array; *count is what
@@ -359,7 +363,11 @@ IOBUF_API int iobuf_reader_init_fd(iobuf_reader *r, iobuf_pool *pool, int fd);
  * that did arrive stay buffered for a later, also a smaller, read. Slices read one after the other from one buf are adjacent and
  * have no free prefix. Size 0 is an empty handle, and reads nothing.
  * Errors: IOBUF_EOF, IOBUF_EAGAIN, IOBUF_EIO, IOBUF_ENOMEM, IOBUF_ELIMIT, IOBUF_EOVERFLOW, IOBUF_ECLOSED. */
+#if IOBUF_INLINE_
+static inline int iobuf_reader_read(iobuf_reader *r, size_t size, iobuf_slice *out);
+#else
 IOBUF_API int iobuf_reader_read(iobuf_reader *r, size_t size, iobuf_slice *out);
+#endif
 
 /* What is there now, at most `max` bytes, as one slice: buffered bytes if there are any, else those of one read. `max` 0 as
  * above. Errors as above. */
@@ -465,6 +473,7 @@ static inline void iobuf_keep_(iobuf_slice *s)
 
 /* Out of line, for these fast paths alone; a checked library does not have them. */
 IOBUF_API int iobuf_refill_(iobuf_allocator *a, size_t size);
+IOBUF_API int iobuf_reader_fill_(iobuf_reader *r, size_t size);
 IOBUF_API void iobuf_put_slow_(struct iobuf_buf *b);
 IOBUF_API void iobuf_truncate_front_slow_(iobuf_slice *s, size_t bytes);
 IOBUF_API bool iobuf_expand_front_slow_(iobuf_slice *s, size_t bytes);
@@ -492,6 +501,35 @@ static inline void iobuf_cut_(iobuf_allocator *a, size_t size, uintptr_t end, io
     out->exclusive_ = 0;
     out->tag_ = 0;
 #endif
+}
+
+/* Hands out the first `size` buffered bytes; of none, an empty handle. */
+static inline void iobuf_reader_cut_(iobuf_reader *r, size_t size, iobuf_slice *out)
+{
+    *out = iobuf_slice_borrow(NULL, 0);
+    if (iobuf_unlikely_(size == 0))
+        return;
+    if (r->buf_ == NULL)
+        __builtin_unreachable(); /* as in iobuf_cut_ */
+    out->data_ = r->base_;
+    out->size_ = size;
+    out->buf_ = r->buf_;
+    r->base_ += size;
+    iobuf_count_(&r->buf_->taken_);
+}
+
+static inline size_t iobuf_describe_(const iobuf_slice *slices, size_t count, struct iovec *iov, size_t capacity)
+{
+    size_t used = 0;
+    size_t i;
+    for (i = 0; i < count && used < capacity; i++) {
+        if (slices[i].size_ == 0)
+            continue;
+        iov[used].iov_base = slices[i].data_;
+        iov[used].iov_len = slices[i].size_;
+        used++;
+    }
+    return used;
 }
 
 /* Drops `n` references that this thread may count in local_: true if it did; else nothing is changed. */
@@ -562,6 +600,24 @@ static inline bool iobuf_slice_expand_front(iobuf_slice *s, size_t bytes)
     s->size_ += bytes;
     s->headroom_ -= bytes;
     return true;
+}
+
+static inline int iobuf_reader_read(iobuf_reader *r, size_t size, iobuf_slice *out)
+{
+    if (iobuf_unlikely_(size - 1 >= (size_t)(r->bound_ - r->base_))) { /* as well if size is 0 */
+        int status = iobuf_reader_fill_(r, size);
+        if (iobuf_unlikely_(status != IOBUF_OK)) {
+            iobuf_keep_(out);
+            return status;
+        }
+    }
+    iobuf_reader_cut_(r, size, out);
+    return IOBUF_OK;
+}
+
+static inline size_t iobuf_slices_to_iovec(const iobuf_slice *slices, size_t count, struct iovec *iov, size_t capacity)
+{
+    return iobuf_describe_(slices, count, iov, capacity);
 }
 #endif
 
