@@ -555,6 +555,14 @@ not_here:
     return false;
 }
 
+static inline void iobuf_release_(iobuf_slice *s)
+{
+    struct iobuf_buf *b = s->buf_;
+    *s = iobuf_slice_borrow(NULL, 0); /* first: the handle itself may lie in the buf */
+    if (iobuf_likely_(b != NULL) && iobuf_unlikely_(!iobuf_put_local_(b, 1)))
+        iobuf_put_slow_(b);
+}
+
 #if IOBUF_INLINE_
 static inline int iobuf_alloc(iobuf_allocator *a, size_t size, iobuf_slice *out)
 {
@@ -573,10 +581,7 @@ static inline int iobuf_alloc(iobuf_allocator *a, size_t size, iobuf_slice *out)
 
 static inline void iobuf_slice_release(iobuf_slice *s)
 {
-    struct iobuf_buf *b = s->buf_;
-    *s = iobuf_slice_borrow(NULL, 0);
-    if (iobuf_likely_(b != NULL) && iobuf_unlikely_(!iobuf_put_local_(b, 1)))
-        iobuf_put_slow_(b);
+    iobuf_release_(s);
 }
 
 static inline void iobuf_slice_truncate_front(iobuf_slice *s, size_t bytes)
