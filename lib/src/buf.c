@@ -16,6 +16,9 @@
  * any more sets owner_ to none ("revokes"), and from then on every release goes through shared. So a buf gets back to its pool
  * though its owner never does anything again, or has ended.
  *
+ * Where the pool has seen that bufs become free on other threads, the owner gives up the bias himself as he lets go, which spares
+ * the others the revocation.
+ *
  * The owner's release in progress while owner_ is revoked is the one thing that the revoker cannot see at once. The owner
  * marks local_ odd, *then* looks at owner_ again, and only then counts; between mark and look it has the light half of an
  * asymmetric fence. Whoever has executed the heavy half after the revocation, and waited until local_ is even, knows that
@@ -187,7 +190,7 @@ static __attribute__((noinline)) void release_hold_slow(struct buf *b, bool mine
     do {
         /* The owner tells its last reference by local_ alone, so there must be no other releases to subtract. Release: as in
          * revoke. */
-        if (mine && (atomic_get(&b->head.local_, RELAXED) <= 0 || (shared & COUNT_MASK) < COUNT_ZERO))
+        if (mine && (b->give_up || atomic_get(&b->head.local_, RELAXED) <= 0 || (shared & COUNT_MASK) < COUNT_ZERO))
             atomic_set(&b->head.owner_, OWNER_NONE, RELEASE);
         next = (shared & ~HOLD) + STAMP;
         if (live_slices(b, shared) == 0)
@@ -204,7 +207,7 @@ void buf_release_hold(struct buf *b)
     if (iobuf_likely_(mine)) {
         intptr_t local = merge_taken(b);
         uint64_t shared = atomic_get(&b->shared, RELAXED); /* relaxed: validated by the compare-and-swap */
-        if (iobuf_likely_(local > 0 && (shared & COUNT_MASK) >= COUNT_ZERO) &&
+        if (iobuf_likely_(local > 0 && (shared & COUNT_MASK) >= COUNT_ZERO && !b->give_up) &&
             iobuf_likely_(atomic_cas(&b->shared, &shared, (shared & ~HOLD) + STAMP, ACQ_REL))) /* as in release_hold_slow */
             return;
     }

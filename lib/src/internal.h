@@ -27,6 +27,8 @@ struct buf {
                     void *context;
                 } foreign;
             };
+            uintptr_t taker; /* the thread that took it from the pool */
+            bool give_up;    /* the bias, together with the hold: others are expected to release what is cut from it */
             bool is_listed;
 #if IOBUF_CHECKED
             struct check_table *handles;
@@ -73,7 +75,8 @@ static inline void buf_attach(struct buf *b, bool biased)
     atomic_set(&b->head.local_, (intptr_t)0, RELAXED);
     atomic_set(&b->head.taken_, (size_t)0, RELAXED);
     atomic_set(&b->shared, (stamp + STAMP) | HOLD | COUNT_ZERO, RELAXED);
-    atomic_set(&b->head.owner_, biased ? iobuf_self_() : OWNER_NONE, RELAXED);
+    b->taker = iobuf_self_();
+    atomic_set(&b->head.owner_, biased ? b->taker : OWNER_NONE, RELAXED);
 }
 
 /* For the holder: how many slices are left, times two, if `shared` has not changed since the buf had none, and is seen to be

@@ -30,6 +30,7 @@ struct iobuf_pool {
     size_t min_size, max_bytes, max_cached_bytes;
     bool biased;
     bool closed; /* atomic; written under the lock */
+    bool roams;  /* the last buf to become free did so on another thread than it was taken on: others will as well */
     struct freelist free;
     size_t bytes_asked; /* of bufs that the backing is being asked for: within the limit, but not counted in `bytes` yet */
     size_t bufs_allocated, bytes_peak;
@@ -171,6 +172,7 @@ static inline void account_return(iobuf_pool *pool, struct buf *b, struct buf **
 {
     if (iobuf_unlikely_(b->is_listed))
         unlist(pool, b);
+    pool->roams = b->taker != iobuf_self_();
     if (iobuf_likely_(!pool->closed && b->size <= pool->max_cached_bytes &&
                       pool->bytes_cached <= pool->max_cached_bytes - b->size)) {
         pool->bufs_cached++;
@@ -307,6 +309,7 @@ static struct buf *take_new(iobuf_pool *pool, size_t size, struct buf *garbage)
         b = NULL;
     } else {
         check_adopt_buf(b);
+        b->give_up = pool->roams;
         pool->bufs_allocated++;
         pool->bufs++;
         pool->bytes += size;
@@ -325,6 +328,7 @@ static inline struct buf *uncache(iobuf_pool *pool, struct buf *b)
     check_intact(b->head.start_, b->size, "a free buf was written to: a slice was used after its release");
     pool->bufs_cached--;
     pool->bytes_cached -= b->size;
+    b->give_up = pool->roams;
     return b;
 }
 

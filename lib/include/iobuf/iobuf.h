@@ -16,7 +16,10 @@
  *   Ownership  Who holds a slice releases it once. Releasing an empty slice does nothing.
  *   Threads    Pool: any thread. Allocator, reader, slice: one thread at a time; each may be handed to another thread by
  *              anything that orders memory (a lock, a queue, a join). A slice may be released by any thread. Threads may end
- *              while their slices, allocators and readers live on elsewhere.
+ *              while their slices, allocators and readers live on elsewhere. A buf gets back to its pool with its last slice
+ *              though the thread that cut it never calls the library again, or has ended.
+ *   fork       The child of fork(2) has a copy of everything, and may use, release and close what the thread that forked can
+ *              reach, if no other thread was within a call of this library at that moment.
  *   Checked    Built with IOBUF_CHECKED=ON, and in every sanitizer build, the library aborts with one line that names a
  *              mistake that cannot be reported as a status (a slice released twice through a copy, say), and poisons free
  *              memory. Compile users of a checked library with -DIOBUF_CHECKED=1; its CMake package and pkg-config file do.
