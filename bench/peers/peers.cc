@@ -4,14 +4,16 @@
 namespace bench
 {
 
+extern const PeerEntry kFloorPeer;
+extern const PeerEntry kGoPortPeer;
 extern const PeerEntry kIobufPeer;
+extern const PeerEntry kIobufSoPeer;
 extern const PeerEntry kMallocPeer;
 
 const std::vector<const PeerEntry *> &all_peers()
 {
     static const std::vector<const PeerEntry *> peers = {
-        &kIobufPeer,
-        &kMallocPeer,
+        &kIobufPeer, &kIobufSoPeer, &kMallocPeer, &kFloorPeer, &kGoPortPeer,
     };
     return peers;
 }
