@@ -1,4 +1,4 @@
-/* alloc_release: take a buffer, write its first byte, release it. The fast path and nothing else. One pool of 16 KiB bufs serves
+/* alloc_release: take a buffer, write its first byte, release it. The fast path and nothing else. One pool of 32 KiB bufs serves
  * all sizes, so that 64 KiB is a buf of its own, larger than the pool's unit, as it would be in a server.
  */
 #ifndef BENCH_CASES_ALLOC_RELEASE_H

@@ -108,6 +108,9 @@ template <class Peer, bool kGated> void drain(const Consumer<Peer, kGated> &cons
         backoff.wait();
 }
 
+/* Large: there are many in the ring at a time, first in, first out. */
+constexpr std::size_t kBufBytes = 64 * 1024;
+
 inline SourceOptions cross_thread_options(std::size_t size, std::size_t buf_bytes)
 {
     SourceOptions options;
@@ -134,7 +137,7 @@ template <class Peer> Held held_at_full_ring(std::size_t size, std::size_t buf_b
 
 template <class Peer> Held held_of_size(std::size_t size)
 {
-    return held_at_full_ring<Peer>(size, SourceOptions().buf_bytes);
+    return held_at_full_ring<Peer>(size, kBufBytes);
 }
 
 template <class Peer> Held held_of_bufs(std::size_t buf_bytes)
@@ -168,7 +171,7 @@ template <class Peer> void register_cross_thread()
             "cross_thread", std::to_string(size),
             [size](benchmark::State &state) {
                 cross_thread_case::cross_thread<Peer>(state, size,
-                                                      cross_thread_case::cross_thread_options(size, SourceOptions().buf_bytes));
+                                                      cross_thread_case::cross_thread_options(size, cross_thread_case::kBufBytes));
                 report_held<Peer>(state, cross_thread_case::held_of_size<Peer>, size);
             },
             how);
