@@ -1,18 +1,25 @@
-/* iobuf_bench: the same work for iobuf and its competitors, under google-benchmark, whose options all apply. Of its own it has
- * --traces DIR. Exit status: 0 fine; 1 a case's result was wrong; 2 wrong usage; 3 could not run.
+/* iobuf_bench: the same work for iobuf and its competitors, under google-benchmark, whose options all apply. Its own
+ * options are in options.h. Exit status: 0 fine; 1 a case's result was wrong; 2 wrong usage; 3 could not run.
  *
  *   iobuf_bench --benchmark_filter=window
  *   iobuf_bench --benchmark_min_time=0.05 --benchmark_repetitions=7 --benchmark_enable_random_interleaving=true \
  *               --benchmark_out=FILE --benchmark_out_format=json
  */
+#include <regex.h>
 #include <sys/utsname.h>
 
 #include <atomic>
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>
+#include <map>
+
+#include <iobuf/iobuf.h>
 
 #include "cases/cases.h"
+#include "peers/malloc_account.h"
+#include "peers/peers.h"
+#include "workload/ring.h"
 
 namespace bench
 {
@@ -35,6 +42,39 @@ void fail(benchmark::State &state, const char *why)
     state.SkipWithError(why);
 }
 
+namespace
+{
+
+const PeerEntry *registering = nullptr;
+
+/* Whether --benchmark_filter can mean this case. */
+bool selected(const std::string &name)
+{
+    const std::string filter = benchmark::GetBenchmarkFilter();
+    regex_t regex;
+    if (filter.empty() || filter == "all" || filter[0] == '-' || regcomp(&regex, filter.c_str(), REG_EXTENDED | REG_NOSUB) != 0)
+        return true; /* of a filter that is wrong google-benchmark will say so */
+    const bool found = regexec(&regex, name.c_str(), 0, nullptr, 0) == 0;
+    regfree(&regex);
+    return found;
+}
+
+} // namespace
+
+bool may_run(const std::string &name)
+{
+    static std::map<const PeerEntry *, std::string> problems;
+    if (registering == nullptr || registering->problem == no_problem || !selected(name))
+        return true;
+    const auto [problem, asked] = problems.try_emplace(registering);
+    if (asked) {
+        problem->second = registering->problem();
+        if (!problem->second.empty())
+            std::fprintf(stderr, "iobuf_bench: without %s: %s\n", registering->name(), problem->second.c_str());
+    }
+    return problem->second.empty();
+}
+
 bool any_failed()
 {
     return failed.load(std::memory_order_relaxed);
@@ -42,37 +82,6 @@ bool any_failed()
 
 namespace
 {
-
-[[noreturn]] void usage(const char *problem)
-{
-    std::fprintf(stderr, "iobuf_bench: %s; usage: iobuf_bench [--traces DIR] [--benchmark_...], see --help\n", problem);
-    std::_Exit(2);
-}
-
-/* Takes `--traces DIR` or `--traces=DIR` out of the arguments; the rest is google-benchmark's. */
-std::string take_traces_option(int *argc, char **argv)
-{
-    std::string directory = IOBUF_BENCH_TRACES;
-    int kept = 1;
-    for (int i = 1; i < *argc; i++) {
-        const std::string argument = argv[i];
-        if (argument == "--traces") {
-            if (++i == *argc)
-                usage("--traces needs a directory");
-            directory = argv[i];
-        } else if (argument.rfind("--traces=", 0) == 0) {
-            directory = argument.substr(9);
-        } else if (argument == "--help") {
-            std::puts("iobuf_bench [--traces DIR]    where the recorded streams are (http-nginx.bin, resp-redis.bin)\n");
-            argv[kept++] = argv[i];
-        } else {
-            argv[kept++] = argv[i];
-        }
-    }
-    *argc = kept;
-    argv[kept] = nullptr;
-    return directory;
-}
 
 Traces load_traces(const std::string &directory)
 {
@@ -111,9 +120,24 @@ void add_context()
 #else
     benchmark::AddCustomContext("compiler", "gcc " __VERSION__);
 #endif
+    benchmark::AddCustomContext("malloc", malloc_version());
     benchmark::AddCustomContext("flags", IOBUF_BENCH_FLAGS);
     benchmark::AddCustomContext("cpu", cpu_model());
     benchmark::AddCustomContext("system", system_name());
+}
+
+void list_peers()
+{
+    for (const PeerEntry *peer : all_peers())
+        std::printf("%-12s %s\n", peer->name(), peer->version().c_str());
+}
+
+void register_peers(const Traces &traces)
+{
+    for (const PeerEntry *peer : all_peers()) {
+        registering = peer;
+        peer->register_cases(traces);
+    }
 }
 
 } // namespace
@@ -121,20 +145,22 @@ void add_context()
 
 int main(int argc, char **argv)
 {
-    const std::string directory = bench::take_traces_option(&argc, argv);
+    bench::take_options(&argc, argv);
     benchmark::Initialize(&argc, argv);
     if (argc > 1)
-        bench::usage((std::string("unknown argument ") + argv[1]).c_str());
-    bench::held_start();
-    const bench::Traces traces = bench::load_traces(directory);
-    bench::register_alloc_release();
-    bench::register_batch();
-    bench::register_window();
-    bench::register_cross_thread();
-    bench::register_frame(traces);
-    bench::register_coalesce();
-    bench::register_reader(traces);
-    bench::register_pool_size();
+        bench::usage(std::string("unknown argument ") + argv[1]);
+    bench::malloc_prove(bench::options().malloc);
+    if (bench::options().list_peers) {
+        bench::list_peers();
+        return 0;
+    }
+    if (bench::options().iterations == 0)
+        bench::held_start();
+    else
+        bench::Backoff::patience = 0;
+    const bench::Traces traces = bench::load_traces(bench::options().traces);
+    bench::register_peers(traces);
+    bench::register_constants();
     bench::add_context();
     if (benchmark::RunSpecifiedBenchmarks() == 0)
         return 2; /* the filter matches nothing, which google-benchmark has said */

@@ -47,25 +47,12 @@ static bool fits_exactly(const iobuf_allocator *a, const struct buf *b, size_t n
     return need <= (size_t)(b->head.start_ + b->size - uncut(a)) && b->head.taken_ < TAKEN_MOST;
 }
 
-static __attribute__((noinline)) int refill_slow(iobuf_allocator *a, size_t size)
+/* The buf that is full gives way to one that fits `need` bytes. */
+static int take(iobuf_allocator *a, size_t need)
 {
-    if (a->pool_ == NULL)
-        return IOBUF_ECLOSED;
-    if (size >= SIZE_TOO_LARGE || a->reserve_ >= SIZE_TOO_LARGE - size)
-        return IOBUF_EOVERFLOW;
-    size_t need = a->reserve_ + size;
     struct buf *b, *old = buf_from(a->buf_);
-    if (old != NULL) {
-        if (fits_exactly(a, old, need))
-            return IOBUF_OK;
-        if (need <= old->size && buf_restart_if_idle(old)) {
-            check_poison(old->head.start_, old->size);
-            begin(a, old);
-            return IOBUF_OK;
-        }
-    }
     int status = pool_take(a->pool_, need, &b);
-    if (status != IOBUF_OK)
+    if (iobuf_unlikely_(status != IOBUF_OK))
         return status;
     begin(a, b);
     if (old != NULL)
@@ -73,14 +60,40 @@ static __attribute__((noinline)) int refill_slow(iobuf_allocator *a, size_t size
     return IOBUF_OK;
 }
 
-/* Makes room for a slice of `size` bytes that did not fit. First what is frequent with short lives: all slices of the current buf
- * are gone, and it starts again. */
+static __attribute__((noinline)) int refill_slow(iobuf_allocator *a, size_t size)
+{
+    if (a->pool_ == NULL)
+        return IOBUF_ECLOSED;
+    if (size >= SIZE_TOO_LARGE || a->reserve_ >= SIZE_TOO_LARGE - size)
+        return IOBUF_EOVERFLOW;
+    size_t need = a->reserve_ + size;
+    struct buf *b = buf_from(a->buf_);
+    if (b != NULL) {
+        if (fits_exactly(a, b, need))
+            return IOBUF_OK;
+        if (need <= b->size && buf_restart_if_idle(b)) {
+            check_poison(b->head.start_, b->size);
+            begin(a, b);
+            return IOBUF_OK;
+        }
+    }
+    return take(a, need);
+}
+
+/* Makes room for a slice of `size` bytes that did not fit. First what is frequent, as long as only the owner has released: either
+ * all slices of the current buf are gone, and it starts again, or some are left, and another takes its place. */
 static int refill(iobuf_allocator *a, size_t size)
 {
 #if !IOBUF_CHECKED
-    if (iobuf_likely_(size < a->most_) && buf_is_balanced(buf_from(a->buf_), a->shared_)) {
-        a->next_ = a->first_;
-        return IOBUF_OK;
+    if (iobuf_likely_(size < a->most_)) {
+        struct buf *b = buf_from(a->buf_);
+        size_t live = buf_live_here(b);
+        if (iobuf_likely_(sizeof(size_t) > 4 && atomic_get(&b->shared, RELAXED) == a->shared_)) {
+            if (live != 0)
+                return take(a, a->reserve_ + size);
+            a->next_ = a->first_;
+            return IOBUF_OK;
+        }
     }
 #endif
     return refill_slow(a, size);

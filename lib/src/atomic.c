@@ -1,4 +1,4 @@
-/* The heavy fence: membarrier(2) on Linux (PRIVATE_EXPEDITED, since 4.14). Registered once per process. */
+/* The heavy fence: membarrier(2) on Linux (PRIVATE_EXPEDITED, since 4.14), registered once per process; and the lock over it. */
 #include "atomic.h"
 
 #if defined(__linux__)
@@ -47,3 +47,39 @@ void fence_heavy(void)
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
 }
 #endif
+
+#define STREAK_FIRST 64
+#define STREAK_NEVER UINT32_MAX
+
+void biased_init(biased_lock *l)
+{
+    *l = (biased_lock){.wanted = fence_heavy_available() ? STREAK_FIRST : STREAK_NEVER};
+    lock_init(&l->lock);
+}
+
+void biased_acquire_slow(biased_lock *l)
+{
+    uintptr_t self = iobuf_self_();
+    lock_acquire(&l->lock);
+    if (atomic_get(&l->owner, RELAXED) != 0) { /* relaxed: written under the lock */
+        atomic_set(&l->owner, (uintptr_t)0, SEQ_CST);
+        fence_heavy();
+        while (atomic_get(&l->busy, ACQUIRE) != 0) /* pairs with the release stores of the owner */
+            thread_yield();
+        l->wanted = l->wanted > STREAK_NEVER / 2 ? STREAK_NEVER : 2 * l->wanted;
+        l->streak = 0;
+    }
+    l->by_owner = false;
+    l->streak = l->last == self ? l->streak + 1 : 0;
+    l->last = self;
+}
+
+void biased_release_slow(biased_lock *l)
+{
+    if (l->streak >= l->wanted) {
+        l->streak = 0;
+        if (l->wanted != STREAK_NEVER)
+            atomic_set(&l->owner, l->last, RELAXED); /* relaxed: for this thread, and for those that have the lock after it */
+    }
+    lock_release(&l->lock);
+}

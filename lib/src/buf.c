@@ -16,6 +16,9 @@
  * any more sets owner_ to none ("revokes"), and from then on every release goes through shared. So a buf gets back to its pool
  * though its owner never does anything again, or has ended.
  *
+ * Where the pool has seen that bufs become free on other threads, the owner gives up the bias himself as he lets go, which spares
+ * the others the revocation.
+ *
  * The owner's release in progress while owner_ is revoked is the one thing that the revoker cannot see at once. The owner
  * marks local_ odd, *then* looks at owner_ again, and only then counts; between mark and look it has the light half of an
  * asymmetric fence. Whoever has executed the heavy half after the revocation, and waited until local_ is even, knows that
@@ -25,8 +28,15 @@
  * at close; behind close every revocation is exact at once. No reference is touched after it was dropped: what decides
  * whether it was the last is read before, and validated by the compare-and-swap that drops it.
  *
- * Cache lines: alloc writes the allocator and the descriptor's first line; a release by the owner the first line; one by
- * another thread the second line (and reads the first). Nothing of the pool is touched before the buf is full or free. */
+ * Cache lines, of the three of a descriptor:
+ *
+ *   alloc                       writes the allocator, and the second line (taken_)
+ *   release, by the owner       reads and writes the first (owner_, local_)
+ *   release, by another thread  reads the first (owner_), writes the third (shared)
+ *
+ * So one thread that only cuts and another that only releases write nothing that the other reads, and threads with bufs of their
+ * own share no line at all. Nothing of the pool is touched before the buf is full or free; then its lock, whose line only the
+ * threads that change bufs touch, and which a single such thread takes without an atomic operation (biased_lock). */
 #include "internal.h"
 
 #include <stdlib.h>
@@ -39,17 +49,6 @@ static int64_t live_slices(struct buf *b, uint64_t shared)
     intptr_t local = atomic_get(&b->head.local_, ACQUIRE);
     size_t taken = atomic_get(&b->head.taken_, ACQUIRE);
     return (int64_t)taken + (local >> 1) + (int64_t)(shared & COUNT_MASK) - (int64_t)COUNT_ZERO;
-}
-
-/* Starts a life of the buf: no slice, one holder, the calling thread. */
-void buf_attach(struct buf *b, bool biased)
-{
-    uint64_t stamp = atomic_get(&b->shared, RELAXED) & ~(STAMP - 1);
-    /* Relaxed: other threads get to know the buf by a slice, whose handing over orders all this. */
-    atomic_set(&b->head.local_, (intptr_t)0, RELAXED);
-    atomic_set(&b->head.taken_, (size_t)0, RELAXED);
-    atomic_set(&b->shared, (stamp + STAMP) | HOLD | COUNT_ZERO, RELAXED);
-    atomic_set(&b->head.owner_, biased ? iobuf_self_() : OWNER_NONE, RELAXED);
 }
 
 /* For the holder: if no slice is left, begins the buf anew in its own thread. */
@@ -173,26 +172,25 @@ void buf_put_some(struct buf *b, size_t references)
 }
 
 /* The owner is the holder and about to let go: slices it cut become references that it counts. As long as HOLD is set nobody
- * revokes, so local_ is ours. In this order, for buf_has_one_slice. */
-static void merge_taken(struct buf *b)
+ * revokes, so local_ is ours. In this order, for buf_has_one_slice. Returns local_. */
+static inline intptr_t merge_taken(struct buf *b)
 {
     intptr_t local = atomic_get(&b->head.local_, RELAXED) + 2 * (intptr_t)atomic_get(&b->head.taken_, RELAXED);
-    atomic_set(&b->head.local_, local, RELEASE);
+    atomic_set(&b->head.local_, local, RELEASE); /* pairs with the acquire loads in live_slices */
     atomic_set(&b->head.taken_, (size_t)0, RELEASE);
+    return local;
 }
 
 /* The holder lets go; if no slice is left, the buf goes back. */
-void buf_release_hold(struct buf *b)
+static __attribute__((noinline)) void release_hold_slow(struct buf *b, bool mine)
 {
-    bool mine = atomic_get(&b->head.owner_, RELAXED) == iobuf_self_();
-    if (mine)
-        merge_taken(b);
-    else
+    if (!mine)
         revoke(b); /* the allocator has moved to this thread since it took the buf */
     uint64_t next, shared = atomic_get(&b->shared, ACQUIRE);
     do {
-        /* The owner tells its last reference by local_ alone, so there must be no other releases to subtract. */
-        if (mine && (atomic_get(&b->head.local_, RELAXED) <= 0 || (shared & COUNT_MASK) < COUNT_ZERO))
+        /* The owner tells its last reference by local_ alone, so there must be no other releases to subtract. Release: as in
+         * revoke. */
+        if (mine && (b->give_up || atomic_get(&b->head.local_, RELAXED) <= 0 || (shared & COUNT_MASK) < COUNT_ZERO))
             atomic_set(&b->head.owner_, OWNER_NONE, RELEASE);
         next = (shared & ~HOLD) + STAMP;
         if (live_slices(b, shared) == 0)
@@ -203,13 +201,32 @@ void buf_release_hold(struct buf *b)
         buf_free(b);
 }
 
-/* For the pool, on a listed buf: true if the last reference had gone unnoticed; the buf is then the caller's to give back. */
+void buf_release_hold(struct buf *b)
+{
+    bool mine = iobuf_equals_(&b->head.owner_, iobuf_self_());
+    if (iobuf_likely_(mine)) {
+        intptr_t local = merge_taken(b);
+        uint64_t shared = atomic_get(&b->shared, RELAXED); /* relaxed: validated by the compare-and-swap */
+        if (iobuf_likely_(local > 0 && (shared & COUNT_MASK) >= COUNT_ZERO && !b->give_up) &&
+            iobuf_likely_(atomic_cas(&b->shared, &shared, (shared & ~HOLD) + STAMP, ACQ_REL))) /* as in release_hold_slow */
+            return;
+    }
+    release_hold_slow(b, mine);
+}
+
+/* For the pool, on a listed buf: true if the last reference had gone unnoticed; the buf is then the caller's to give back. Moves
+ * the stamp on in any case: whoever is about to drop a reference looks again, and cannot overlook what the caller waited for. */
 bool buf_claim_if_unused(struct buf *b)
 {
-    uint64_t shared = atomic_get(&b->shared, ACQUIRE);
-    if ((shared & (HOLD | CLAIMED)) != 0 || live_slices(b, shared) != 0)
-        return false;
-    return atomic_cas(&b->shared, &shared, (shared + STAMP) | CLAIMED, ACQ_REL);
+    uint64_t next, shared = atomic_get(&b->shared, ACQUIRE); /* pairs with the releases in put_shared */
+    do {
+        if ((shared & CLAIMED) != 0)
+            return false;
+        next = shared + STAMP;
+        if ((shared & HOLD) == 0 && live_slices(b, shared) == 0)
+            next |= CLAIMED;
+    } while (!atomic_cas(&b->shared, &shared, next, ACQ_REL)); /* pairs with itself, as in put_shared */
+    return (next & CLAIMED) != 0;
 }
 
 /* A descriptor with one reference for memory that is not a pool's. No bias: there is no pool to list it in. */

@@ -197,7 +197,7 @@ struct buf *check_handle(const iobuf_slice *s, const char *call)
 
 bool check_same_buf(const iobuf_slice *a, const iobuf_slice *b)
 {
-    return handle_buf(a) == handle_buf(b) && handle_buf(a) != NULL;
+    return handle_buf(a) == handle_buf(b);
 }
 
 void check_enter(uint32_t *busy, const char *call)

@@ -11,6 +11,7 @@
 struct buf *check_handle(const iobuf_slice *s, const char *call);
 void check_handle_new(iobuf_slice *s);
 void check_handle_gone(const iobuf_slice *s);
+/* Whether both are of one buf; `a` has one. */
 bool check_same_buf(const iobuf_slice *a, const iobuf_slice *b);
 
 /* The buf becomes usable: gets its table of tags. It goes, with check_forget_buf, before the descriptor does. */
@@ -48,7 +49,7 @@ static inline struct buf *check_handle(const iobuf_slice *s, const char *call)
 
 static inline bool check_same_buf(const iobuf_slice *a, const iobuf_slice *b)
 {
-    return a->buf_ == b->buf_ && a->buf_ != NULL;
+    return a->buf_ == b->buf_;
 }
 
 #define check_handle_new(s) ((void)0)

@@ -12,6 +12,23 @@ struct freelist {
     struct buf *exact[FREELIST_EXACT], *tree[FREELIST_BINS];
 };
 
+/* The same for a buf of 1 unit, which most are. */
+static inline void freelist_put_unit(struct freelist *f, struct buf *b)
+{
+    b->idle.next = f->exact[0];
+    f->exact[0] = b;
+    f->exact_map |= 1;
+}
+
+/* The last put of 1 unit, NULL if there is none. */
+static inline struct buf *freelist_take_unit(struct freelist *f)
+{
+    struct buf *b = f->exact[0];
+    if (b != NULL && (f->exact[0] = b->idle.next) == NULL)
+        f->exact_map &= ~(uint64_t)1;
+    return b;
+}
+
 void freelist_put(struct freelist *f, struct buf *b);
 /* The smallest that has at least `units`, the last put of that size; NULL if there is none. */
 struct buf *freelist_take(struct freelist *f, uint64_t units);

@@ -10,33 +10,50 @@
 /* A size or sum of sizes that no object can have. */
 #define SIZE_TOO_LARGE ((size_t)PTRDIFF_MAX + 1)
 
-/* Descriptor of one memory area; apart from the memory, so that descriptors lie densely. Two cache lines on 64-bit platforms:
- * the first is written by the owner thread and the allocator's, the second by the other threads that release, and while free. */
+#define CACHE_LINE 64
+
+/* Descriptor of one memory area; apart from the memory, so that descriptors lie densely. Three cache lines, see buf.c: whose it is
+ * and where; what its holder counts; and what other threads count, or, while it is free, where it is kept. */
 struct buf {
-    struct iobuf_buf head; /* owner_, local_, taken_, start_ */
-    size_t size;
-    iobuf_pool *pool; /* NULL: foreign memory, taken over by iobuf_slice_wrap */
+    struct iobuf_buf head; /* owner_, local_, start_; taken_ on the second line */
     union {
-        size_t units; /* size in multiples of the pool's min_size: the key in the free list */
         struct {
-            iobuf_free_fn free;
-            void *context;
-        } foreign;
-    };
-    uint64_t shared; /* atomic: see buf.c */
-    union {
-        struct { /* cached, or a spare descriptor */
-            struct buf *next, *child[2], **slot;
-        } idle;
-        struct { /* in use, and `listed`: its owner's count was closed while slices were out */
-            struct buf *inbox, *prev, *next;
-        } listed;
-    };
-    bool is_listed;
+            size_t size;
+            iobuf_pool *pool; /* NULL: foreign memory, taken over by iobuf_slice_wrap */
+            union {
+                size_t units; /* size in multiples of the pool's min_size: the key in the free list */
+                struct {
+                    iobuf_free_fn free;
+                    void *context;
+                } foreign;
+            };
+            uintptr_t taker; /* the thread that took it from the pool */
+            bool give_up;    /* the bias, together with the hold: others are expected to release what is cut from it */
+            bool is_listed;
 #if IOBUF_CHECKED
-    struct check_table *handles;
+            struct check_table *handles;
 #endif
+        };
+        unsigned char second_line[CACHE_LINE - sizeof(size_t)];
+    };
+    union {
+        struct {
+            _Alignas(8) uint64_t shared; /* atomic: see buf.c */
+            union {
+                struct { /* cached, or a spare descriptor */
+                    struct buf *next, *child[2], **slot;
+                } idle;
+                struct { /* in use, and `listed`: its owner's count was closed while slices were out */
+                    struct buf *inbox, *prev, *next;
+                } listed;
+            };
+        };
+        unsigned char third_line[CACHE_LINE];
+    };
 };
+_Static_assert(offsetof(struct buf, head.taken_) == CACHE_LINE && offsetof(struct buf, shared) == 2 * CACHE_LINE &&
+                   sizeof(struct buf) == 3 * CACHE_LINE,
+               "the lines are apart, and shared does not cross one");
 
 /* Fields of `shared`; buf.c says what they mean. */
 #define COUNT_ZERO ((uint64_t)1 << 39) /* so that a negative count borrows from nothing */
@@ -50,19 +67,29 @@ static inline struct buf *buf_from(struct iobuf_buf *head)
     return (struct buf *)(void *)head;
 }
 
-/* For the holder, who knows what `shared` was when the buf had no slice: true if only the owner counted since, and no slice is
- * left. Then nobody else can reach the buf, and it can start again as it is: counts that cancel out may stay, where they cannot
- * wrap. */
-static inline bool buf_is_balanced(struct buf *b, uint64_t shared)
+/* Starts a life of the buf: no slice, one holder, the calling thread. */
+static inline void buf_attach(struct buf *b, bool biased)
+{
+    uint64_t stamp = atomic_get(&b->shared, RELAXED) & ~(STAMP - 1);
+    /* Relaxed: other threads get to know the buf by a slice, whose handing over orders all this. */
+    atomic_set(&b->head.local_, (intptr_t)0, RELAXED);
+    atomic_set(&b->head.taken_, (size_t)0, RELAXED);
+    atomic_set(&b->shared, (stamp + STAMP) | HOLD | COUNT_ZERO, RELAXED);
+    b->taker = iobuf_self_();
+    atomic_set(&b->head.owner_, biased ? b->taker : OWNER_NONE, RELAXED);
+}
+
+/* For the holder: how many slices are left, times two, if `shared` has not changed since the buf had none, and is seen to be
+ * unchanged behind this. At 0 nobody else can reach the buf, and it can start again as it is: counts that cancel out may stay,
+ * where they cannot wrap. */
+static inline size_t buf_live_here(struct buf *b)
 {
     /* Acquire: pairs with the owner's release store of local_, so that his use of the bytes comes before ours, and so that a
      * reference which he moved from local_ to shared (iobuf_slice_share) before is seen there. taken_ is the holder's own. */
-    return sizeof(size_t) > 4 && atomic_get(&b->head.taken_, RELAXED) * 2 + (size_t)atomic_get(&b->head.local_, ACQUIRE) == 0 &&
-           atomic_get(&b->shared, RELAXED) == shared;
+    return atomic_get(&b->head.taken_, RELAXED) * 2 + (size_t)atomic_get(&b->head.local_, ACQUIRE);
 }
 
 /* buf.c */
-void buf_attach(struct buf *b, bool biased);
 bool buf_restart_if_idle(struct buf *b);
 void buf_release_hold(struct buf *b);
 bool buf_is_held(struct buf *b);

@@ -1,41 +1,45 @@
 /* The pool: takes memory from its backing, keeps free bufs, counts, and limits both.
  *
  * Everything below is under the pool's lock, but for the backing's functions, which are never called with it held. A pool's
- * memory goes when `refs` is zero: one for the caller's handle until it is closed, one for each allocator, reader and buf in use.
- */
+ * memory goes when it has neither users (the caller's handle until it is closed, each allocator and reader, and each call that
+ * still gives memory back) nor bufs in use. What is in use is all that there is less what is cached. */
 #include "freelist.h"
 #include "internal.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#define BUF_ALIGNMENT 64
+#define BUF_ALIGNMENT CACHE_LINE
 #define DEFAULT_MIN_SIZE 4096
 #define DEFAULT_MAX_CACHED ((size_t)64 << 20)
 #define SLAB_BUFS 32
 #define SETTLE_AT_GROWTH 8 /* so that a pool that grows never walks a long list, and yet comes round */
+#define SETTLE_AT_READING 64
 
 /* Descriptors are taken 32 at a time and given back with the pool. */
 struct slab {
     struct slab *next;
-    struct buf bufs[SLAB_BUFS];
+    _Alignas(CACHE_LINE) struct buf bufs[SLAB_BUFS];
 };
 
 struct iobuf_pool {
-    lock lock;
+    biased_lock lock;
+    size_t bufs, bytes; /* in use and cached */
+    size_t bufs_cached, bytes_cached;
+    size_t users;
     size_t min_size, max_bytes, max_cached_bytes;
-    iobuf_backing backing;
-    size_t refs;
-    iobuf_pool_stats stats;
-    size_t bytes_asked; /* of bufs that the backing is being asked for: within the limit, but not in the stats yet */
+    bool biased;
+    bool closed; /* atomic; written under the lock */
+    bool roams;  /* the last buf to become free did so on another thread than it was taken on: others will as well */
     struct freelist free;
+    size_t bytes_asked; /* of bufs that the backing is being asked for: within the limit, but not counted in `bytes` yet */
+    size_t bufs_allocated, bytes_peak;
+    iobuf_backing backing;
     struct buf *spare; /* descriptors without memory */
     struct slab *slabs;
     struct buf *listed; /* revoked bufs: a ring */
     size_t listed_count;
-    bool biased;
-    bool closed;       /* atomic; written under the lock */
-    struct buf *inbox; /* atomic: revoked bufs that are not in `listed` yet */
+    _Alignas(CACHE_LINE) struct buf *inbox; /* atomic: revoked bufs that are not in `listed` yet; pushed without the lock */
 };
 
 static void *default_allocate(void *context, size_t size, size_t alignment)
@@ -75,12 +79,12 @@ int iobuf_pool_create(const iobuf_pool_options *options, iobuf_pool **out)
     if (pool == NULL)
         return IOBUF_ENOMEM;
     memset(pool, 0, sizeof *pool);
-    lock_init(&pool->lock);
+    biased_init(&pool->lock);
     pool->min_size = options->min_size == 0 ? DEFAULT_MIN_SIZE : options->min_size;
     pool->max_bytes = options->max_bytes == 0 ? SIZE_MAX : options->max_bytes;
     pool->max_cached_bytes = options->max_cached_bytes == 0 ? DEFAULT_MAX_CACHED : options->max_cached_bytes;
     pool->backing = backing;
-    pool->refs = 1;
+    pool->users = 1;
     pool->biased = fence_heavy_available();
     *out = pool;
     return IOBUF_OK;
@@ -96,22 +100,22 @@ static void destroy(iobuf_pool *pool)
         backing.deallocate(backing.context, slab, sizeof *slab);
         slab = next;
     }
-    lock_destroy(&pool->lock);
+    lock_destroy(&pool->lock.lock);
     backing.deallocate(backing.context, pool, sizeof *pool);
 }
 
 void pool_ref(iobuf_pool *pool)
 {
-    lock_acquire(&pool->lock);
-    pool->refs++;
-    lock_release(&pool->lock);
+    biased_acquire(&pool->lock);
+    pool->users++;
+    biased_release(&pool->lock);
 }
 
 void pool_unref(iobuf_pool *pool)
 {
-    lock_acquire(&pool->lock);
-    bool last = --pool->refs == 0;
-    lock_release(&pool->lock);
+    biased_acquire(&pool->lock);
+    bool last = --pool->users == 0 && pool->bufs == 0; /* a pool without users is closed, so nothing is cached */
+    biased_release(&pool->lock);
     if (last)
         destroy(pool);
 }
@@ -163,25 +167,30 @@ static void unlist(iobuf_pool *pool, struct buf *b)
     b->is_listed = false;
 }
 
-/* A buf in use has become free: cached, or added to *garbage. Its pool reference is the caller's to drop. */
-static void account_return(iobuf_pool *pool, struct buf *b, struct buf **garbage)
+/* A buf in use has become free: cached, or added to *garbage. */
+static inline void account_return(iobuf_pool *pool, struct buf *b, struct buf **garbage)
 {
-    if (b->is_listed)
+    if (iobuf_unlikely_(b->is_listed))
         unlist(pool, b);
-    pool->stats.bufs_in_use--;
-    pool->stats.bytes_in_use -= b->size;
-    if (!pool->closed && b->size <= pool->max_cached_bytes && pool->stats.bytes_cached <= pool->max_cached_bytes - b->size) {
-        pool->stats.bufs_cached++;
-        pool->stats.bytes_cached += b->size;
-        freelist_put(&pool->free, b);
+    pool->roams = b->taker != iobuf_self_();
+    if (iobuf_likely_(!pool->closed && b->size <= pool->max_cached_bytes &&
+                      pool->bytes_cached <= pool->max_cached_bytes - b->size)) {
+        pool->bufs_cached++;
+        pool->bytes_cached += b->size;
+        if (iobuf_likely_(b->units == 1))
+            freelist_put_unit(&pool->free, b);
+        else
+            freelist_put(&pool->free, b);
     } else {
+        pool->bufs--;
+        pool->bytes -= b->size;
         b->idle.next = *garbage;
         *garbage = b;
     }
 }
 
 /* Looks for listed bufs whose last reference went unnoticed, among at most `most`; each call goes on where the last one ended.
- * `exact`: finds each of them, by the heavy fence. Returns how many. */
+ * `exact`: finds each of them, by the heavy fence. Returns how many. The caller is a user of the pool. */
 static size_t settle(iobuf_pool *pool, size_t most, bool exact, struct buf **garbage)
 {
     size_t found = 0;
@@ -200,14 +209,13 @@ static size_t settle(iobuf_pool *pool, size_t most, bool exact, struct buf **gar
             found++;
         }
     }
-    pool->refs -= found; /* the caller has a further one */
     return found;
 }
 
 /* What the limit leaves for bufs that are not in use; the cache counts towards it. */
 static size_t bytes_left(const iobuf_pool *pool)
 {
-    size_t used = pool->stats.bytes_in_use + pool->bytes_asked;
+    size_t used = pool->bytes - pool->bytes_cached + pool->bytes_asked;
     return used < pool->max_bytes ? pool->max_bytes - used : 0;
 }
 
@@ -215,8 +223,10 @@ static size_t bytes_left(const iobuf_pool *pool)
 static void evict(iobuf_pool *pool, struct buf **garbage)
 {
     struct buf *b = freelist_take_largest(&pool->free);
-    pool->stats.bufs_cached--;
-    pool->stats.bytes_cached -= b->size;
+    pool->bufs--;
+    pool->bytes -= b->size;
+    pool->bufs_cached--;
+    pool->bytes_cached -= b->size;
     b->idle.next = *garbage;
     *garbage = b;
 }
@@ -232,10 +242,10 @@ static void give_back(iobuf_pool *pool, struct buf *garbage)
     }
     if (last == NULL)
         return;
-    lock_acquire(&pool->lock);
+    biased_acquire(&pool->lock);
     last->idle.next = pool->spare;
     pool->spare = garbage;
-    lock_release(&pool->lock);
+    biased_release(&pool->lock);
 }
 
 void pool_return(struct buf *b)
@@ -243,15 +253,16 @@ void pool_return(struct buf *b)
     iobuf_pool *pool = b->pool;
     struct buf *garbage = NULL;
     check_poison(b->head.start_, b->size);
-    lock_acquire(&pool->lock);
+    biased_acquire(&pool->lock);
     account_return(pool, b, &garbage);
-    if (garbage == NULL)
-        pool->refs--; /* cached, so the caller's handle is open and has a reference */
-    lock_release(&pool->lock);
-    if (garbage != NULL) {
-        give_back(pool, garbage);
-        pool_unref(pool);
+    if (iobuf_likely_(garbage == NULL)) { /* cached, so the pool is open and stays */
+        biased_release(&pool->lock);
+        return;
     }
+    pool->users++;
+    biased_release(&pool->lock);
+    give_back(pool, garbage);
+    pool_unref(pool);
 }
 
 /* Makes sure of a spare descriptor. Called, and returns, with the lock held, but may drop it in between: *dropped. */
@@ -260,9 +271,9 @@ static bool ensure_spare(iobuf_pool *pool, bool *dropped)
     *dropped = false;
     if (pool->spare != NULL)
         return true;
-    lock_release(&pool->lock);
+    biased_release(&pool->lock);
     struct slab *slab = pool->backing.allocate(pool->backing.context, sizeof *slab, BUF_ALIGNMENT);
-    lock_acquire(&pool->lock);
+    biased_acquire(&pool->lock);
     *dropped = true;
     if (slab == NULL)
         return false;
@@ -277,55 +288,47 @@ static bool ensure_spare(iobuf_pool *pool, bool *dropped)
     return true;
 }
 
-static void account_take(iobuf_pool *pool, struct buf *b)
-{
-    pool->stats.bufs_in_use++;
-    pool->stats.bytes_in_use += b->size;
-    pool->refs++;
-    check_adopt_buf(b);
-    buf_attach(b, pool->biased);
-}
-
 /* A new buf of `size` bytes, which the limit allows. Called with the lock, returns without it. */
 static struct buf *take_new(iobuf_pool *pool, size_t size, struct buf *garbage)
 {
     struct buf *b = pool->spare;
     pool->spare = b->idle.next;
     pool->bytes_asked += size; /* before the lock is dropped, so that the limit holds */
-    while (pool->stats.bytes_cached > bytes_left(pool))
+    while (pool->bytes_cached > bytes_left(pool))
         evict(pool, &garbage);
-    lock_release(&pool->lock);
+    biased_release(&pool->lock);
     give_back(pool, garbage);
     b->head.start_ = pool->backing.allocate(pool->backing.context, size, BUF_ALIGNMENT);
     b->size = size;
     b->units = size / pool->min_size;
-    lock_acquire(&pool->lock);
+    biased_acquire(&pool->lock);
     pool->bytes_asked -= size;
     if (b->head.start_ == NULL) {
         b->idle.next = pool->spare;
         pool->spare = b;
         b = NULL;
     } else {
-        account_take(pool, b);
-        pool->stats.bufs_allocated++;
-        size_t bytes = pool->stats.bytes_in_use + pool->stats.bytes_cached;
-        if (bytes > pool->stats.bytes_peak)
-            pool->stats.bytes_peak = bytes;
+        check_adopt_buf(b);
+        b->give_up = pool->roams;
+        pool->bufs_allocated++;
+        pool->bufs++;
+        pool->bytes += size;
+        if (pool->bytes > pool->bytes_peak)
+            pool->bytes_peak = pool->bytes;
     }
-    lock_release(&pool->lock);
+    biased_release(&pool->lock);
     return b;
 }
 
-/* A cached buf that fits, or NULL. */
-static struct buf *take_cached(iobuf_pool *pool, size_t units)
+/* `b` has come off the free list, or is NULL. */
+static inline struct buf *uncache(iobuf_pool *pool, struct buf *b)
 {
-    struct buf *b = freelist_take(&pool->free, units);
-    if (b == NULL)
+    if (iobuf_unlikely_(b == NULL))
         return NULL;
     check_intact(b->head.start_, b->size, "a free buf was written to: a slice was used after its release");
-    pool->stats.bufs_cached--;
-    pool->stats.bytes_cached -= b->size;
-    account_take(pool, b);
+    pool->bufs_cached--;
+    pool->bytes_cached -= b->size;
+    b->give_up = pool->roams;
     return b;
 }
 
@@ -336,25 +339,24 @@ static int try_take(iobuf_pool *pool, size_t rounded, struct buf **out, struct b
     *out = NULL;
     if (pool->closed)
         return IOBUF_ECLOSED;
-    *out = take_cached(pool, units);
+    *out = uncache(pool, freelist_take(&pool->free, units));
     if (*out != NULL)
         return IOBUF_OK;
     bool limited = rounded > bytes_left(pool);
     if (settle(pool, limited ? SIZE_MAX : SETTLE_AT_GROWTH, limited, garbage) != 0) {
-        *out = take_cached(pool, units);
+        *out = uncache(pool, freelist_take(&pool->free, units));
         limited = *out == NULL && rounded > bytes_left(pool);
     }
     return limited ? IOBUF_ELIMIT : IOBUF_OK;
 }
 
-/* A buf of at least `size` bytes, held by the caller and owned by its thread, without a slice. */
-int pool_take(iobuf_pool *pool, size_t size, struct buf **out)
+/* With the lock held, returns without it: the whole of pool_take. */
+static __attribute__((noinline)) int take_slow(iobuf_pool *pool, size_t size, struct buf **out)
 {
     struct buf *b, *garbage = NULL;
     size_t rounded = 0;
     bool fits = round_up(size, pool->min_size, &rounded), again;
     int status;
-    lock_acquire(&pool->lock);
     do {
         again = false;
         if (!fits)
@@ -370,14 +372,30 @@ int pool_take(iobuf_pool *pool, size_t size, struct buf **out)
         b = take_new(pool, rounded, garbage);
         status = b == NULL ? IOBUF_ENOMEM : IOBUF_OK;
     } else {
-        lock_release(&pool->lock);
+        biased_release(&pool->lock);
         give_back(pool, garbage);
     }
     if (status == IOBUF_OK) {
         check_poison(b->head.start_, b->size); /* a new one; a cached one is */
+        buf_attach(b, pool->biased);
         *out = b;
     }
     return status;
+}
+
+/* A buf of at least `size` bytes, held by the caller and owned by its thread, without a slice. First what is frequent: one unit,
+ * and a buf of that size is free. */
+int pool_take(iobuf_pool *pool, size_t size, struct buf **out)
+{
+    biased_acquire(&pool->lock);
+    struct buf *b = iobuf_likely_(size <= pool->min_size) ? uncache(pool, freelist_take_unit(&pool->free)) : NULL;
+    if (iobuf_unlikely_(b == NULL))
+        return take_slow(pool, size, out);
+    bool biased = pool->biased;
+    biased_release(&pool->lock);
+    buf_attach(b, biased);
+    *out = b;
+    return IOBUF_OK;
 }
 
 void iobuf_pool_close(iobuf_pool *pool)
@@ -385,12 +403,12 @@ void iobuf_pool_close(iobuf_pool *pool)
     if (pool == NULL)
         return;
     struct buf *garbage = NULL;
-    lock_acquire(&pool->lock);
+    biased_acquire(&pool->lock);
     atomic_set(&pool->closed, true, SEQ_CST); /* pairs with the load in pool_list_revoked */
     settle(pool, SIZE_MAX, true, &garbage);
-    while (pool->stats.bufs_cached != 0)
+    while (pool->bufs_cached != 0)
         evict(pool, &garbage);
-    lock_release(&pool->lock);
+    biased_release(&pool->lock);
     give_back(pool, garbage);
     pool_unref(pool);
 }
@@ -398,13 +416,13 @@ void iobuf_pool_close(iobuf_pool *pool)
 size_t iobuf_pool_trim(iobuf_pool *pool, size_t keep_bytes)
 {
     struct buf *garbage = NULL;
-    lock_acquire(&pool->lock);
+    biased_acquire(&pool->lock);
+    size_t before = pool->bytes;
     settle(pool, SIZE_MAX, true, &garbage);
-    size_t before = pool->stats.bytes_cached;
-    while (pool->stats.bytes_cached > keep_bytes)
+    while (pool->bytes_cached > keep_bytes)
         evict(pool, &garbage);
-    size_t freed = before - pool->stats.bytes_cached;
-    lock_release(&pool->lock);
+    size_t freed = before - pool->bytes;
+    biased_release(&pool->lock);
     give_back(pool, garbage);
     return freed;
 }
@@ -414,9 +432,16 @@ void iobuf_pool_stats_get(const iobuf_pool *pool_, iobuf_pool_stats *stats)
     /* Only the counters are const to the caller: bufs whose end went unnoticed are found here. */
     iobuf_pool *pool = (iobuf_pool *)(uintptr_t)pool_;
     struct buf *garbage = NULL;
-    lock_acquire(&pool->lock);
-    settle(pool, SIZE_MAX, false, &garbage);
-    *stats = pool->stats;
-    lock_release(&pool->lock);
+    biased_acquire(&pool->lock);
+    settle(pool, SETTLE_AT_READING, false, &garbage);
+    *stats = (iobuf_pool_stats){
+        .bufs_allocated = pool->bufs_allocated,
+        .bufs_in_use = pool->bufs - pool->bufs_cached,
+        .bufs_cached = pool->bufs_cached,
+        .bytes_in_use = pool->bytes - pool->bytes_cached,
+        .bytes_cached = pool->bytes_cached,
+        .bytes_peak = pool->bytes_peak,
+    };
+    biased_release(&pool->lock);
     give_back(pool, garbage);
 }

@@ -127,38 +127,32 @@ static int fill(iobuf_reader *r, size_t size, size_t calls)
     return IOBUF_OK;
 }
 
-/* Hands out the first `size` buffered bytes. */
 static void cut(iobuf_reader *r, size_t size, iobuf_slice *out)
 {
-    struct buf *b = buf_from(r->buf_);
-    atomic_set(&b->head.taken_, atomic_get(&b->head.taken_, RELAXED) + 1, RELAXED); /* as in iobuf_cut_ */
-    slice_init(out, b, r->base_, size);
-    r->base_ += size;
+    iobuf_reader_cut_(r, size, out);
+    check_handle_new(out);
 }
 
-static int read_exactly(iobuf_reader *r, size_t size, iobuf_slice *out)
+/* Makes sure that `size` bytes are buffered. */
+static int await(iobuf_reader *r, size_t size)
 {
     if (r->pool_ == NULL)
         return IOBUF_ECLOSED;
-    if (size >= SIZE_TOO_LARGE)
-        return IOBUF_EOVERFLOW;
-    if (size == 0) {
-        *out = iobuf_slice_borrow(NULL, 0);
-        return IOBUF_OK;
-    }
-    int status = fill(r, size, SIZE_MAX);
-    if (status == IOBUF_OK)
-        cut(r, size, out);
-    return status;
+    return size >= SIZE_TOO_LARGE ? IOBUF_EOVERFLOW : fill(r, size, SIZE_MAX);
 }
+
+#if !IOBUF_CHECKED
+int iobuf_reader_fill_(iobuf_reader *r, size_t size)
+{
+    return await(r, size);
+}
+#endif
 
 static int read_some(iobuf_reader *r, size_t max, iobuf_slice *out)
 {
     if (r->pool_ == NULL)
         return IOBUF_ECLOSED;
-    if (max == 0)
-        return read_exactly(r, 0, out);
-    int status = fill(r, 1, 1);
+    int status = max == 0 ? IOBUF_OK : fill(r, 1, 1);
     if (status == IOBUF_OK) {
         size_t buffered = iobuf_reader_buffered(r);
         cut(r, buffered < max ? buffered : max, out);
@@ -183,7 +177,9 @@ static int peek(iobuf_reader *r, size_t want, const uint8_t **bytes, size_t *siz
 int iobuf_reader_read(iobuf_reader *r, size_t size, iobuf_slice *out)
 {
     check_enter(&r->busy_, "iobuf_reader_read");
-    int status = read_exactly(r, size, out);
+    int status = await(r, size);
+    if (status == IOBUF_OK)
+        cut(r, size, out);
     check_leave(&r->busy_);
     return status;
 }

@@ -8,16 +8,11 @@
 
 size_t iobuf_slices_to_iovec(const iobuf_slice *slices, size_t count, struct iovec *iov, size_t capacity)
 {
-    size_t used = 0;
-    for (size_t i = 0; i < count && used < capacity; i++) {
+#if IOBUF_CHECKED
+    for (size_t i = 0; i < count; i++)
         check_handle(&slices[i], "iobuf_slices_to_iovec");
-        if (slices[i].size_ == 0)
-            continue;
-        iov[used].iov_base = slices[i].data_;
-        iov[used].iov_len = slices[i].size_;
-        used++;
-    }
-    return used;
+#endif
+    return iobuf_describe_(slices, count, iov, capacity);
 }
 
 /* Releases the first `bytes` bytes, and empty slices in front of the rest; moves the rest forward. Returns what is left. */

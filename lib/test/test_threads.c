@@ -7,6 +7,7 @@
  * SPDX-License-Identifier: BSD-3-Clause
  */
 #include <sched.h>
+#include <semaphore.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -908,12 +909,12 @@ static void *pass_the_baton(void *argument)
     return NULL;
 }
 
-static void hundreds_of_threads_come_and_go(void **state)
+static void a_hundred_thousand_threads_come_and_go(void **state)
 {
     (void)state;
     test_backing b = {0};
     baton t = {.pool = make_pool(&b, 1000, 0, 0)};
-    const size_t rounds = scaled(400);
+    const size_t rounds = scaled(100000); /* one after the other: many are given the identity of one before */
     for (t.round = 0; t.round < rounds; t.round++) {
         on_other_thread(pass_the_baton, &t);
         t.in = t.out;
@@ -1183,6 +1184,59 @@ static void a_forked_child_goes_on_with_its_copy(void **state)
     assert_int_equal(status, 0);
 }
 
+typedef struct bystander {
+    iobuf_pool *pool;
+    iobuf_slice s[4];
+    sem_t ready, go;
+} bystander;
+
+static void *own_and_stand_by(void *argument)
+{
+    bystander *t = (bystander *)argument;
+    iobuf_allocator a;
+    thread_require(iobuf_allocator_init(&a, t->pool, 0) == IOBUF_OK);
+    for (size_t i = 0; i < 4; i++)
+        thread_require(iobuf_alloc(&a, 600, &t->s[i]) == IOBUF_OK);
+    iobuf_slice_release(&t->s[0]); /* a count of the owner's own */
+    iobuf_allocator_release(&a);
+    sem_post(&t->ready);
+    while (sem_wait(&t->go) != 0)
+        continue;
+    return NULL;
+}
+
+/* The other thread is outside the library at that moment, and does not exist in the child. */
+static void a_forked_child_releases_what_other_threads_own(void **state)
+{
+    (void)state;
+    test_backing b = {0};
+    bystander t = {.pool = make_pool(&b, 1000, 0, 0)};
+    pthread_t thread;
+    sem_init(&t.ready, 0, 0);
+    sem_init(&t.go, 0, 0);
+    start(&thread, own_and_stand_by, &t);
+    while (sem_wait(&t.ready) != 0)
+        continue;
+    fflush(NULL);
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child != 0) {
+        sem_post(&t.go);
+        join(thread);
+    }
+    for (size_t i = 1; i < 4; i++)
+        iobuf_slice_release(&t.s[i]);
+    thread_require(stats_of(t.pool).bufs_in_use == 0);
+    thread_require(iobuf_pool_trim(t.pool, 0) == 4000);
+    iobuf_pool_close(t.pool);
+    thread_require(atomic_load(&b.live) == 0);
+    if (child == 0)
+        _exit(0);
+    int status = -1;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -1204,12 +1258,13 @@ int main(void)
         cmocka_unit_test(bufs_come_back_when_owner_and_others_end_together),
         cmocka_unit_test(a_closed_pool_empties_when_owner_and_others_end_together),
         cmocka_unit_test(the_last_two_releases_meet),
-        cmocka_unit_test(hundreds_of_threads_come_and_go),
+        cmocka_unit_test(a_hundred_thousand_threads_come_and_go),
         cmocka_unit_test(a_pool_is_closed_while_others_hold_slices),
         cmocka_unit_test(a_pool_is_closed_in_the_middle_of_everything),
         cmocka_unit_test(the_limit_holds_under_load),
         cmocka_unit_test(pools_open_and_close_on_many_threads),
         cmocka_unit_test(a_forked_child_goes_on_with_its_copy),
+        cmocka_unit_test(a_forked_child_releases_what_other_threads_own),
     };
     return cmocka_run_group_tests_name("threads", tests, NULL, NULL);
 }

@@ -16,7 +16,10 @@
  *   Ownership  Who holds a slice releases it once. Releasing an empty slice does nothing.
  *   Threads    Pool: any thread. Allocator, reader, slice: one thread at a time; each may be handed to another thread by
  *              anything that orders memory (a lock, a queue, a join). A slice may be released by any thread. Threads may end
- *              while their slices, allocators and readers live on elsewhere.
+ *              while their slices, allocators and readers live on elsewhere. A buf gets back to its pool with its last slice
+ *              though the thread that cut it never calls the library again, or has ended.
+ *   fork       The child of fork(2) has a copy of everything, and may use, release and close what the thread that forked can
+ *              reach, if no other thread was within a call of this library at that moment.
  *   Checked    Built with IOBUF_CHECKED=ON, and in every sanitizer build, the library aborts with one line that names a
  *              mistake that cannot be reported as a status (a slice released twice through a copy, say), and poisons free
  *              memory. Compile users of a checked library with -DIOBUF_CHECKED=1; its CMake package and pkg-config file do.
@@ -134,7 +137,9 @@ IOBUF_API int iobuf_pool_create(const iobuf_pool_options *options, iobuf_pool **
  * last of them and of the bufs. NULL is harmless. May run while other threads allocate, read and release. */
 IOBUF_API void iobuf_pool_close(iobuf_pool *pool);
 
-/* One consistent reading of the counters. Takes the pool's lock briefly. */
+/* One consistent reading of the counters, in time that does not depend on how many bufs there are. Takes the pool's lock briefly.
+ * Where the last two references to a buf are dropped at the same moment by two threads, the buf may count as in use until a
+ * later reading, or until the pool needs it. */
 IOBUF_API void iobuf_pool_stats_get(const iobuf_pool *pool, iobuf_pool_stats *stats);
 
 /* Gives cached bufs back to the backing, largest first, until at most keep_bytes are cached. Returns the bytes freed. */
@@ -142,13 +147,14 @@ IOBUF_API size_t iobuf_pool_trim(iobuf_pool *pool, size_t keep_bytes);
 
 /* ----------------------------------------------------------------------------------------------------- private layout */
 
-/* The part of a buf's descriptor that the inline fast paths touch. lib/src/buf.c says what each member means and which thread
- * writes it. */
+/* The part of a buf's descriptor that the inline fast paths touch. lib/src/buf.c says what each member means, which thread writes
+ * it, and why they are on two cache lines. */
 struct iobuf_buf {
     uintptr_t owner_;
     intptr_t local_;
-    size_t taken_;
     uint8_t *start_;
+    unsigned char line_[64 - 3 * sizeof(void *)];
+    size_t taken_;
 };
 
 /* --------------------------------------------------------------------------------------------------------------- slice */
@@ -204,7 +210,7 @@ typedef void (*iobuf_free_fn)(void *bytes, size_t size, void *context);
 /* Takes over foreign memory: `free(bytes, size, context)` runs exactly once, after the last reference is released, on the
  * thread that releases it; never on an error. The slice has no free prefix to begin with; what is cut off its front joins one.
  * Errors: IOBUF_EINVAL (free or out NULL; bytes NULL with size > 0), IOBUF_EOVERFLOW, IOBUF_ENOMEM (malloc, for a reference
- * count of 128 bytes). */
+ * count of 192 bytes). */
 IOBUF_API int iobuf_slice_wrap(void *bytes, size_t size, iobuf_free_fn free, void *context, iobuf_slice *out);
 
 /* Drops the reference and empties *s, so that twice is harmless. Any thread. */
@@ -317,7 +323,11 @@ IOBUF_API int iobuf_slice_compact(iobuf_slice *s, iobuf_allocator *a);
 
 /* Describes the slices, in order, for gather output; size-0 slices take no entry. Returns the entries filled, at most
  * `capacity`. The entries are valid as long as the slices are neither released nor changed. */
+#if IOBUF_INLINE_
+static inline size_t iobuf_slices_to_iovec(const iobuf_slice *slices, size_t count, struct iovec *iov, size_t capacity);
+#else
 IOBUF_API size_t iobuf_slices_to_iovec(const iobuf_slice *slices, size_t count, struct iovec *iov, size_t capacity);
+#endif
 
 /* Writes slices[0..*count) with one writev(2) (repeated on EINTR) of at most 1024 of them. What was written is released, from
  * the front, a slice written in part is truncated in front, and the rest moves to the front of the array; *count is what
@@ -359,7 +369,11 @@ IOBUF_API int iobuf_reader_init_fd(iobuf_reader *r, iobuf_pool *pool, int fd);
  * that did arrive stay buffered for a later, also a smaller, read. Slices read one after the other from one buf are adjacent and
  * have no free prefix. Size 0 is an empty handle, and reads nothing.
  * Errors: IOBUF_EOF, IOBUF_EAGAIN, IOBUF_EIO, IOBUF_ENOMEM, IOBUF_ELIMIT, IOBUF_EOVERFLOW, IOBUF_ECLOSED. */
+#if IOBUF_INLINE_
+static inline int iobuf_reader_read(iobuf_reader *r, size_t size, iobuf_slice *out);
+#else
 IOBUF_API int iobuf_reader_read(iobuf_reader *r, size_t size, iobuf_slice *out);
+#endif
 
 /* What is there now, at most `max` bytes, as one slice: buffered bytes if there are any, else those of one read. `max` 0 as
  * above. Errors as above. */
@@ -465,6 +479,7 @@ static inline void iobuf_keep_(iobuf_slice *s)
 
 /* Out of line, for these fast paths alone; a checked library does not have them. */
 IOBUF_API int iobuf_refill_(iobuf_allocator *a, size_t size);
+IOBUF_API int iobuf_reader_fill_(iobuf_reader *r, size_t size);
 IOBUF_API void iobuf_put_slow_(struct iobuf_buf *b);
 IOBUF_API void iobuf_truncate_front_slow_(iobuf_slice *s, size_t bytes);
 IOBUF_API bool iobuf_expand_front_slow_(iobuf_slice *s, size_t bytes);
@@ -494,6 +509,35 @@ static inline void iobuf_cut_(iobuf_allocator *a, size_t size, uintptr_t end, io
 #endif
 }
 
+/* Hands out the first `size` buffered bytes; of none, an empty handle. */
+static inline void iobuf_reader_cut_(iobuf_reader *r, size_t size, iobuf_slice *out)
+{
+    *out = iobuf_slice_borrow(NULL, 0);
+    if (iobuf_unlikely_(size == 0))
+        return;
+    if (r->buf_ == NULL)
+        __builtin_unreachable(); /* as in iobuf_cut_ */
+    out->data_ = r->base_;
+    out->size_ = size;
+    out->buf_ = r->buf_;
+    r->base_ += size;
+    iobuf_count_(&r->buf_->taken_);
+}
+
+static inline size_t iobuf_describe_(const iobuf_slice *slices, size_t count, struct iovec *iov, size_t capacity)
+{
+    size_t used = 0;
+    size_t i;
+    for (i = 0; i < count && used < capacity; i++) {
+        if (slices[i].size_ == 0)
+            continue;
+        iov[used].iov_base = slices[i].data_;
+        iov[used].iov_len = slices[i].size_;
+        used++;
+    }
+    return used;
+}
+
 /* Drops `n` references that this thread may count in local_: true if it did; else nothing is changed. */
 static inline bool iobuf_put_local_(struct iobuf_buf *b, size_t n)
 {
@@ -517,6 +561,14 @@ not_here:
     return false;
 }
 
+static inline void iobuf_release_(iobuf_slice *s)
+{
+    struct iobuf_buf *b = s->buf_;
+    *s = iobuf_slice_borrow(NULL, 0); /* first: the handle itself may lie in the buf */
+    if (iobuf_likely_(b != NULL) && iobuf_unlikely_(!iobuf_put_local_(b, 1)))
+        iobuf_put_slow_(b);
+}
+
 #if IOBUF_INLINE_
 static inline int iobuf_alloc(iobuf_allocator *a, size_t size, iobuf_slice *out)
 {
@@ -535,10 +587,7 @@ static inline int iobuf_alloc(iobuf_allocator *a, size_t size, iobuf_slice *out)
 
 static inline void iobuf_slice_release(iobuf_slice *s)
 {
-    struct iobuf_buf *b = s->buf_;
-    *s = iobuf_slice_borrow(NULL, 0);
-    if (iobuf_likely_(b != NULL) && iobuf_unlikely_(!iobuf_put_local_(b, 1)))
-        iobuf_put_slow_(b);
+    iobuf_release_(s);
 }
 
 static inline void iobuf_slice_truncate_front(iobuf_slice *s, size_t bytes)
@@ -562,6 +611,24 @@ static inline bool iobuf_slice_expand_front(iobuf_slice *s, size_t bytes)
     s->size_ += bytes;
     s->headroom_ -= bytes;
     return true;
+}
+
+static inline int iobuf_reader_read(iobuf_reader *r, size_t size, iobuf_slice *out)
+{
+    if (iobuf_unlikely_(size - 1 >= (size_t)(r->bound_ - r->base_))) { /* as well if size is 0 */
+        int status = iobuf_reader_fill_(r, size);
+        if (iobuf_unlikely_(status != IOBUF_OK)) {
+            iobuf_keep_(out);
+            return status;
+        }
+    }
+    iobuf_reader_cut_(r, size, out);
+    return IOBUF_OK;
+}
+
+static inline size_t iobuf_slices_to_iovec(const iobuf_slice *slices, size_t count, struct iovec *iov, size_t capacity)
+{
+    return iobuf_describe_(slices, count, iov, capacity);
 }
 #endif
 
