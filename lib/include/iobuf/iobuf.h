@@ -477,7 +477,7 @@ static inline void iobuf_keep_(iobuf_slice *s)
 /* Set in headroom_ of a slice that shares bytes; lib/src/slice.c decodes it. */
 #define IOBUF_SHARING_ ((size_t)1 << (sizeof(size_t) * 8 - 1))
 
-/* Out of line, for these fast paths alone; a checked library does not have them. */
+/* Out of line, for these fast paths alone; of them a checked library has but iobuf_put_slow_. */
 IOBUF_API int iobuf_refill_(iobuf_allocator *a, size_t size);
 IOBUF_API int iobuf_reader_fill_(iobuf_reader *r, size_t size);
 IOBUF_API void iobuf_put_slow_(struct iobuf_buf *b);
