@@ -111,6 +111,7 @@ GROUPS = {
     "tsan": (preset("tsan"), "ThreadSanitizer"),
     "msan": (preset("msan"), "MemorySanitizer"),
     "m32": (preset("m32", FEWER_ROUNDS), "32-bit x86, under qemu where the kernel runs no 32-bit programs"),
+    "m32-clang": (preset("m32-clang", FEWER_ROUNDS), "the same by clang, which wants 64-bit atomics aligned"),
     "valgrind": (valgrind, "the unit tests under Valgrind"),
     "canary": (canary, "both engines find a planted bug"),
     "shell": (shell, "shellcheck"),
