@@ -26,8 +26,8 @@ void check_unpoison(void *bytes, size_t size);
 void check_intact(const void *bytes, size_t size, const char *what);
 /* A slice's data becomes usable: contents unspecified. */
 void check_unpoison_new(const iobuf_slice *s);
-/* Bytes of a slice from one offset to another, if its buf is a pool's: contents kept, or lost where that can be told without writing
- * to them. */
+/* Bytes of a slice from one offset to another, if its buf is a pool's: contents kept, or lost where that can be told without
+ * writing to them. */
 void check_poison_slice(const iobuf_slice *s, size_t from, size_t to);
 void check_lose_slice(const iobuf_slice *s, size_t from, size_t to);
 /* The first bytes of a slice become usable, with what they hold. */

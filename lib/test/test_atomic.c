@@ -157,8 +157,10 @@ static void the_lock_lets_one_thread_in(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(the_fence_is_there_or_not_for_good), cmocka_unit_test(the_heavy_fence_orders_the_light_side_too),
-        cmocka_unit_test(any_thread_may_fence),               cmocka_unit_test(a_forked_child_has_the_fence),
+        cmocka_unit_test(the_fence_is_there_or_not_for_good),
+        cmocka_unit_test(the_heavy_fence_orders_the_light_side_too),
+        cmocka_unit_test(any_thread_may_fence),
+        cmocka_unit_test(a_forked_child_has_the_fence),
         cmocka_unit_test(the_lock_lets_one_thread_in),
     };
     return cmocka_run_group_tests_name("atomic", tests, NULL, NULL);
