@@ -6,8 +6,9 @@
  *   local_   minus twice the releases by the owner thread (which, once the holder has let go, has taken_ merged in); written by
  *            the owner alone, so a release there is a plain load and store. Odd: the owner is in the middle of a release.
  *   shared   atomic. count: references added (share, split) less releases by other threads. HOLD: an allocator or reader still
- *            cuts from the buf. CLAIMED: somebody has found the last reference gone, and he alone gives the buf back. The rest is
- *            a stamp that every change moves on, so that "shared is as it was" means that nothing happened.
+ *            cuts from the buf. CLAIMED: somebody has found the last reference gone, and he alone gives the buf back. MERGED:
+ *            there is no other count any more, taken_ and local_ mean nothing. The rest is a stamp that every change moves on, so
+ *            that "shared is as it was" means that nothing happened.
  *   owner_   the thread that may count in local_, or none. If there is an owner but no holder, then local_ >= 2 and count >= 0, so
  *            that the owner's release can be the last only where local_ is 2; that one is decided through shared.
  *
@@ -16,8 +17,8 @@
  * any more sets owner_ to none ("revokes"), and from then on every release goes through shared. So a buf gets back to its pool
  * though its owner never does anything again, or has ended.
  *
- * Where the pool has seen that bufs become free on other threads, the owner gives up the bias himself as he lets go, which spares
- * the others the revocation.
+ * Where the pool has seen that bufs become free on other threads, the owner gives up the bias himself as he lets go, and merges the
+ * counts into shared: no revocation, and one atomic addition for each release.
  *
  * The owner's release in progress while owner_ is revoked is the one thing that the revoker cannot see at once. The owner
  * marks local_ odd, *then* looks at owner_ again, and only then counts; between mark and look it has the light half of an
@@ -45,10 +46,13 @@
  * the result is used, and the caller either is the owner or can live with a result that is too high. */
 static int64_t live_slices(struct buf *b, uint64_t shared)
 {
+    int64_t count = (int64_t)(shared & COUNT_MASK) - (int64_t)COUNT_ZERO;
+    if ((shared & MERGED) != 0)
+        return count;
     /* Acquire: pairs with the owner's release store of local_, so that its use of the bytes comes before theirs who reuse them. */
     intptr_t local = atomic_get(&b->head.local_, ACQUIRE);
     size_t taken = atomic_get(&b->head.taken_, ACQUIRE);
-    return (int64_t)taken + (local >> 1) + (int64_t)(shared & COUNT_MASK) - (int64_t)COUNT_ZERO;
+    return (int64_t)taken + (local >> 1) + count;
 }
 
 /* For the holder: if no slice is left, begins the buf anew in its own thread. */
@@ -148,8 +152,14 @@ static void put_shared(struct buf *b, uint64_t references)
 void iobuf_put_slow_(struct iobuf_buf *head)
 {
     struct buf *b = buf_from(head);
-    if (atomic_get(&b->head.owner_, RELAXED) == iobuf_self_()) {
-        uint64_t shared = atomic_get(&b->shared, ACQUIRE);
+    uint64_t shared = atomic_get(&b->shared, ACQUIRE); /* pairs with the releases in put_shared */
+    if ((shared & MERGED) != 0) {
+        /* A plain count of references, of which we have one. Orders: as in put_shared. */
+        if ((atomic_add(&b->shared, STAMP - 1, ACQ_REL) & COUNT_MASK) == COUNT_ZERO + 1)
+            buf_free(b);
+        return;
+    }
+    if (iobuf_equals_(&b->head.owner_, iobuf_self_())) {
         if ((shared & (COUNT_MASK | HOLD)) == COUNT_ZERO && atomic_get(&b->head.taken_, RELAXED) == 0) {
             buf_free(b); /* ours is the only reference: nobody else can reach the buf */
             return;
@@ -186,14 +196,18 @@ static __attribute__((noinline)) void release_hold_slow(struct buf *b, bool mine
 {
     if (!mine)
         revoke(b); /* the allocator has moved to this thread since it took the buf */
-    uint64_t next, shared = atomic_get(&b->shared, ACQUIRE);
+    bool merge = mine && b->give_up;
+    if (merge) /* Release: as in revoke. Our own releases from now on go through shared. */
+        atomic_set(&b->head.owner_, OWNER_NONE, RELEASE);
+    uint64_t next, shared = atomic_get(&b->shared, ACQUIRE); /* pairs with the releases in put_shared */
     do {
-        /* The owner tells its last reference by local_ alone, so there must be no other releases to subtract. Release: as in
-         * revoke. */
-        if (mine && (b->give_up || atomic_get(&b->head.local_, RELAXED) <= 0 || (shared & COUNT_MASK) < COUNT_ZERO))
-            atomic_set(&b->head.owner_, OWNER_NONE, RELEASE);
         next = (shared & ~HOLD) + STAMP;
-        if (live_slices(b, shared) == 0)
+        if (merge)
+            next = (next + (uint64_t)(int64_t)(atomic_get(&b->head.local_, RELAXED) / 2)) | MERGED; /* taken_ is 0 by now */
+        else if (mine && (atomic_get(&b->head.local_, RELAXED) <= 0 || (shared & COUNT_MASK) < COUNT_ZERO))
+            /* The owner tells its last reference by local_ alone, so there must be no other releases to subtract. */
+            atomic_set(&b->head.owner_, OWNER_NONE, RELEASE);
+        if (live_slices(b, merge ? next : shared) == 0)
             next |= CLAIMED;
         /* Release: publishes local_ and taken_ as merged, to whoever finds HOLD gone. Acquire: as in put_shared. */
     } while (!atomic_cas(&b->shared, &shared, next, ACQ_REL));

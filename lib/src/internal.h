@@ -60,7 +60,8 @@ _Static_assert(offsetof(struct buf, head.taken_) == CACHE_LINE && offsetof(struc
 #define COUNT_MASK (((uint64_t)1 << 40) - 1)
 #define HOLD ((uint64_t)1 << 40)
 #define CLAIMED ((uint64_t)1 << 41)
-#define STAMP ((uint64_t)1 << 42)
+#define MERGED ((uint64_t)1 << 42)
+#define STAMP ((uint64_t)1 << 43)
 
 static inline struct buf *buf_from(struct iobuf_buf *head)
 {
