@@ -67,7 +67,7 @@ class Fuzzer:
             raise say.Stop(f"{self.name} on {self.target} could not run, {command.ended(self.process.returncode)} "
                            f"({shown(self.log)}):\n{tail}")
         return {"engine": self.name, "target": self.target, "build": self.preset, "seconds": round(elapsed, 1),
-                "programs": state["programs"], "programs_per_second": round(state["programs"] / max(elapsed, 0.001)),
+                "programs": state["programs"], "programs_per_second": round(state["programs"] / max(round(elapsed, 1), 0.1)),
                 "corpus": state["corpus"], "edges": state["edges"], "stability": state.get("stability"),
                 "failures": failures}
 

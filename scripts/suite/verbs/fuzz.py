@@ -174,6 +174,8 @@ class Board:
 
 
 def note(state, seconds):
+    if state["programs"] < 2:  # AFL++ often counts for others only when it ends
+        return f"at work for {seconds:.0f} s, not counted yet"
     rate = state["programs"] / max(seconds, 0.001)
     return f"{state['programs']:,} programs, {rate:,.0f}/s, corpus {state['corpus']:,}, edges {state['edges']:,}"
 
