@@ -5,10 +5,9 @@ import re
 
 import click
 
-from suite import build, command as commands, machine, options, say, stats, store
-from suite.paths import BUILD, RESULTS, shown
+from suite import build, gbench, machine, options, say, stats, store
+from suite.paths import RESULTS, shown
 
-PROGRAM = "bench/iobuf_bench"
 OURS, THEIRS = "iobuf", "malloc"
 ROUNDS, MIN_TIME = 12, 0.05
 QUICK_ROUNDS, QUICK_MIN_TIME = 5, 0.01
@@ -58,8 +57,8 @@ def bench(pattern, quick, rounds, save):
         except re.error as error:
             raise click.UsageError(f"--filter: {error}") from None
     build.ensure("release", ["iobuf_bench"])
-    program = build.program("release", PROGRAM)
-    cases = [case for case in list_cases(program) if pattern is None or re.search(pattern, case)]
+    program = build.program("release", gbench.PROGRAM)
+    cases = [case for case in of_this_bench(gbench.listed(program)) if pattern is None or re.search(pattern, case)]
     if not cases:
         raise click.UsageError(f"no benchmark matches {pattern!r}: {shown(program)} --benchmark_list_tests names them")
     rounds = rounds or (QUICK_ROUNDS if quick else ROUNDS)
@@ -91,9 +90,19 @@ def bench(pattern, quick, rounds, save):
     return summary
 
 
+def of_this_bench(names):
+    """iobuf and malloc where both do the work, and the sweep of pool sizes; all else is for --peers."""
+    peers = {}
+    for name in names:
+        work, peer, _ = gbench.split(name)
+        peers.setdefault(work, set()).add(peer)
+    return [name for name in names if gbench.split(name)[1] in (OURS, THEIRS) and
+            peers[gbench.split(name)[0]] >= {OURS, THEIRS}]
+
+
 def order_of_round(works, at, rounds):
     """All works in random order; one that is not compared with a peer, pool_size, only in the first half of the rounds."""
-    paired = [work for work, cases in works.items() if len({split(case)[2] for case in cases}) < len(cases)]
+    paired = [work for work, cases in works.items() if len({gbench.split(case)[2] for case in cases}) < len(cases)]
     order = [work for work in works if work in paired or at < max(FEWEST_ROUNDS, rounds // 2)]
     return random.sample(order, len(order))
 
@@ -104,43 +113,14 @@ def append(summary):
     store.append_line(RESULTS / "bench.jsonl", summary | {"cases": cases})
 
 
-def list_cases(program):
-    return [text for text in commands.run([program, "--benchmark_list_tests"])[1].split("\n") if "/" in text]
-
-
-def one_round(program, cases, min_time, measured, errors):
+def one_round(program, names, min_time, measured, errors):
     """Runs these cases once, in one process; adds a measurement to each, or to `errors` why there is none."""
-    out = BUILD / "bench" / "round.json"
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.unlink(missing_ok=True)
-    names = "|".join(re.escape(case) for case in cases)
-    args = [program, f"--benchmark_filter=^({names})$", f"--benchmark_min_time={min_time}", f"--benchmark_out={out}",
-            "--benchmark_out_format=json", "--benchmark_enable_random_interleaving=true"]
-    status, output = commands.run(args, check=False)
-    try:
-        runs = json.loads(out.read_text())["benchmarks"]
-    except (OSError, ValueError, KeyError):
-        tail = "\n".join("  " + text for text in output.strip().splitlines()[-10:])
-        raise say.Stop(f"{shown(program)} ended without a result, {commands.ended(status)}:\n{tail}") from None
-    for run in runs:
+    for run in gbench.run(program, names, min_time):
         if run.get("error_occurred"):
             if run["name"] not in {error["case"] for error in errors}:
                 errors.append({"case": run["name"], "message": run.get("error_message", "")})
-        elif run.get("run_type", "iteration") == "iteration":
+        else:
             measured[run["name"]].append(run)
-
-
-def nanoseconds(run):
-    """Time per item: of the processor for work on one thread, of the clock where threads wait for each other."""
-    clock = "/real_time" in run["name"] or "/threads:" in run["name"] or "/manual_time" in run["name"]
-    return run["real_time" if clock else "cpu_time"] * {"ns": 1, "us": 1e3, "ms": 1e6, "s": 1e9}[run["time_unit"]]
-
-
-def split(case):
-    """work, peer, size of a name, without what google-benchmark adds to it."""
-    work, peer, *rest = case.split("/")
-    rest = [part for part in rest if not re.match(r"(real_time|manual_time|process_time|threads:|min_time:|iterations:)", part)]
-    return work, peer, "/".join(rest)
 
 
 def summarise(head, measured, errors, done, rounds):
@@ -149,8 +129,8 @@ def summarise(head, measured, errors, done, rounds):
         runs = runs[:done]
         if not runs:
             continue
-        work, peer, size = split(case)
-        times = [nanoseconds(run) for run in runs]
+        work, peer, size = gbench.split(case)
+        times = [gbench.nanoseconds(run) for run in runs]
         row = {"work": work, "peer": peer, "size": size, "ns": stats.median(times), "rounds_ns": times}
         for counter in ("bytes_per_second", "held_per_live", "buf_bytes"):
             values = [run[counter] for run in runs if counter in run]

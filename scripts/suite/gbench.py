@@ -1,0 +1,50 @@
+"""The benchmark program from outside: the cases it has, a run of some of them, and what its JSON means."""
+import json
+import re
+
+from suite import command, say
+from suite.paths import BUILD, shown
+
+PROGRAM = "bench/iobuf_bench"
+
+
+def listed(program, args=(), env=None):
+    """Names as google-benchmark gives them: work/peer/size, and what it adds."""
+    return [text for text in command.run([program, *args, "--benchmark_list_tests"], env=env)[1].split("\n") if "/" in text]
+
+
+def run(program, cases, min_time, args=(), env=None, repetitions=1):
+    """Runs these cases once in one process, in random order and each repetition on its own; returns a dictionary per
+    repetition of each case, as google-benchmark writes them, those of cases that failed too."""
+    return outcome(program, cases, [f"--benchmark_min_time={min_time}", f"--benchmark_repetitions={repetitions}",
+                                    "--benchmark_enable_random_interleaving=true", *args], env)[0]
+
+
+def outcome(program, cases, args, env=None, under=()):
+    """As run, with all arguments the caller's and below another program; returns the dictionaries and the output."""
+    out = BUILD / "bench" / "round.json"
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.unlink(missing_ok=True)
+    names = "|".join(re.escape(case) for case in cases)
+    # A name grows by what google-benchmark adds for some arguments: /iterations:100.
+    status, output = command.run([*under, program, f"--benchmark_filter=^({names})(/[a-z_]+:.*)?$", f"--benchmark_out={out}",
+                                  "--benchmark_out_format=json", *args], env=env, check=False)
+    try:
+        runs = json.loads(out.read_text())["benchmarks"]
+    except (OSError, ValueError, KeyError):
+        tail = "\n".join("  " + text for text in output.strip().splitlines()[-10:])
+        raise say.Stop(f"{shown(program)} ended without a result, {command.ended(status)}:\n{tail}") from None
+    return [run for run in runs if run.get("run_type", "iteration") == "iteration"], output
+
+
+def nanoseconds(run):
+    """Time per item: of the processor for work on one thread, of the clock where threads wait for each other."""
+    clock = "/real_time" in run["name"] or "/threads:" in run["name"] or "/manual_time" in run["name"]
+    return run["real_time" if clock else "cpu_time"] * {"ns": 1, "us": 1e3, "ms": 1e6, "s": 1e9}[run["time_unit"]]
+
+
+def split(case):
+    """work, peer, size of a name, without what google-benchmark adds to it."""
+    work, peer, *rest = case.split("/")
+    rest = [part for part in rest if not re.match(r"(real_time|manual_time|process_time|threads:|min_time:|iterations:|repeats:)", part)]
+    return work, peer, "/".join(rest)
