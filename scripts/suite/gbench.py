@@ -14,14 +14,14 @@ def listed(program, args=(), env=None):
 
 
 def run(program, cases, min_time, args=(), env=None, repetitions=1):
-    """Runs these cases once in one process, in random order and each repetition on its own; returns a dictionary per
-    repetition of each case, as google-benchmark writes them, those of cases that failed too."""
+    """Runs these cases once in one process, in random order and each repetition on its own; returns google-benchmark's JSON with
+    one of its "benchmarks" per repetition of a case, those of cases that failed too."""
     return outcome(program, cases, [f"--benchmark_min_time={min_time}", f"--benchmark_repetitions={repetitions}",
                                     "--benchmark_enable_random_interleaving=true", *args], env)[0]
 
 
 def outcome(program, cases, args, env=None, under=()):
-    """As run, with all arguments the caller's and below another program; returns the dictionaries and the output."""
+    """As run, with all arguments the caller's and `under` another program; returns the JSON and the output."""
     out = BUILD / "bench" / "round.json"
     out.parent.mkdir(parents=True, exist_ok=True)
     out.unlink(missing_ok=True)
@@ -30,11 +30,12 @@ def outcome(program, cases, args, env=None, under=()):
     status, output = command.run([*under, program, f"--benchmark_filter=^({names})(/[a-z_]+:.*)?$", f"--benchmark_out={out}",
                                   "--benchmark_out_format=json", *args], env=env, check=False)
     try:
-        runs = json.loads(out.read_text())["benchmarks"]
+        document = json.loads(out.read_text())
+        document["benchmarks"] = [run for run in document["benchmarks"] if run.get("run_type", "iteration") == "iteration"]
     except (OSError, ValueError, KeyError):
         tail = "\n".join("  " + text for text in output.strip().splitlines()[-10:])
         raise say.Stop(f"{shown(program)} ended without a result, {command.ended(status)}:\n{tail}") from None
-    return [run for run in runs if run.get("run_type", "iteration") == "iteration"], output
+    return document, output
 
 
 def nanoseconds(run):

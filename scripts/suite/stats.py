@@ -22,3 +22,23 @@ def median(values):
 def geometric_mean(values):
     import numpy
     return float(numpy.exp(numpy.log(values).mean()))
+
+
+# A ratio that is known no better than this is not reported: its 95 % interval reaches further than +-10 %, or it comes from too
+# few rounds for their spread to say anything.
+NOISE_LIMIT = 0.10
+FEWEST_PAIRS = 5
+
+
+def noise(sure):
+    """Half the width of a ratio's interval, as a share of the ratio: 0.1 is +-10 %. None where there is no interval."""
+    if sure["low"] is None:
+        return None
+    return (sure["high"] / sure["low"]) ** 0.5 - 1
+
+
+def refusal(pairs, share):
+    """Why a ratio of so many pairs with such noise must not be reported; None when it may be."""
+    if pairs < FEWEST_PAIRS:
+        return f"too few: {pairs} of {FEWEST_PAIRS} rounds"
+    return f"too noisy: ±{share:.0%}".replace("%", " %") if share > NOISE_LIMIT else None

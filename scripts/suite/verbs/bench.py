@@ -1,11 +1,12 @@
-"""iobuf bench: measures iobuf against malloc, in rounds, and says how sure each ratio is."""
+"""iobuf bench: measures iobuf against malloc, or with --peers against everything, in rounds, and says how sure each ratio is."""
 import json
+import pathlib
 import random
 import re
 
 import click
 
-from suite import build, gbench, machine, options, say, stats, store
+from suite import build, gbench, goals, machine, options, peers as beside, peertable, plot, say, stats, store
 from suite.paths import RESULTS, shown
 
 OURS, THEIRS = "iobuf", "malloc"
@@ -14,15 +15,22 @@ QUICK_ROUNDS, QUICK_MIN_TIME = 5, 0.01
 FEWEST_ROUNDS = 3  # with fewer, an interval says nothing
 
 
-@click.command(short_help="Measure iobuf against malloc.")
+@click.command(short_help="Measure iobuf against malloc, or against all its peers.")
 @click.option("--filter", "pattern", help="Only the benchmarks whose name (work/peer/size) matches this regular expression.")
 @click.option("--quick", is_flag=True, help=f"{QUICK_ROUNDS} short rounds instead of {ROUNDS}: wider intervals.")
 @click.option("--rounds", type=click.IntRange(min=FEWEST_ROUNDS), help="How many rounds.")
-@click.option("--record", is_flag=True, help="Also append a summary to results/bench.jsonl.")
+@click.option("--record", is_flag=True, help="Also append a summary to results/bench.jsonl (with --peers peers.jsonl, and draw peers.svg).")
+@click.option("--peers", is_flag=True, help="Against every peer that is installed, judged by the table of targets; counts instructions.")
+@click.option("--against", multiple=True, type=click.Choice([*goals.PEERS, "malloc"]), metavar="PEER",
+              help=f"With --peers: only this peer, again for more: {', '.join(goals.PEERS)}; malloc: every malloc.")
+@click.option("--show", "show_only", is_flag=True, help="With --peers: measure nothing, show the last result.")
+@click.option("--markdown", is_flag=True, help="With --peers: print the table as Markdown, with where it comes from.")
+@click.option("--plot", "picture", type=click.Path(path_type=pathlib.Path), metavar="FILE.svg",
+              help="With --peers: draw time against size into this file too.")
 @options.results
 @options.as_json
 @options.verbose
-def command(pattern, quick, rounds, record, results, as_json):
+def command(pattern, quick, rounds, record, peers, against, show_only, markdown, picture, results, as_json):
     """Measure iobuf against malloc and print a ratio with its 95 % confidence interval for each work and size.
 
     \b
@@ -31,14 +39,29 @@ def command(pattern, quick, rounds, record, results, as_json):
     slow for a while slows both. A machine that does nothing else gives narrower intervals.
 
     \b
+    With --peers: against glibc's malloc, jemalloc, mimalloc, tcmalloc, DPDK, libevent, the Go package in
+    C and the floor of the machine, as far as installed. A malloc is preloaded, proven to be the one
+    that serves, and iobuf measured in the same process. A ratio whose interval is wider than +-10 % after
+    extra rounds is not reported.
+
+    \b
     Examples:
       scripts/iobuf bench                                  everything, about 3 minutes
       scripts/iobuf bench --quick --filter '^(frame|window)/'
       scripts/iobuf bench --rounds 30 --filter alloc_release
       scripts/iobuf bench --json | jq '.compared[] | {work, size, ratio}'
+      scripts/iobuf bench --peers                          against all, about 15 minutes
+      scripts/iobuf bench --peers --against tcmalloc --filter '^alloc_release/'
+      scripts/iobuf bench --peers --show --markdown        the last result, for a README
 
-    Exit status: 0 measured, 1 a benchmark's own check failed, 2 wrong usage, 3 could not run.
+    Exit status: 0 measured, 1 a benchmark's own check failed or, with --peers, a target is missed for
+    sure, 2 wrong usage, 3 could not run, or no ratio could be reported for noise.
     """
+    if peers:
+        return command_peers(pattern, quick, rounds, record, against, show_only, markdown, picture, results, as_json)
+    for name, given in (("--against", against), ("--show", show_only), ("--markdown", markdown), ("--plot", picture)):
+        if given:
+            raise click.UsageError(f"{name} needs --peers")
     summary = bench(pattern, quick, rounds, lambda partial: store.write_json(results / "bench.json", partial))
     if record:
         append(summary)
@@ -47,6 +70,42 @@ def command(pattern, quick, rounds, record, results, as_json):
     else:
         show(summary)
     return 1 if summary["errors"] else 0
+
+
+def command_peers(pattern, quick, rounds, record, against, show_only, markdown, picture, results, as_json):
+    path = results / "peers.json"
+    if show_only:
+        summary = store.read_json(path, "peers", "scripts/iobuf bench --peers")
+        if summary is None:
+            raise say.Stop(f"{shown(path)} is not there yet: run scripts/iobuf bench --peers")
+    else:
+        if rounds and rounds < stats.FEWEST_PAIRS:
+            raise click.UsageError(f"--rounds: with --peers at least {stats.FEWEST_PAIRS}, else no ratio can be reported")
+        summary = beside.measure(pattern, quick, rounds, against, lambda partial: store.write_json(path, partial))
+    if record:
+        store.append_line(RESULTS / "peers.jsonl", beside.for_record(summary))
+    try:
+        draw(summary, [results / "peers.svg", *([RESULTS / "peers.svg"] if record else []), *([picture] if picture else [])])
+        if as_json:
+            click.echo(json.dumps(summary, indent=1))
+        elif markdown:
+            click.echo(peertable.markdown(summary))
+        else:
+            peertable.show(summary)
+        return beside.status(summary)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise say.Stop(f"{shown(path)} lacks what the table needs ({error!r}): run scripts/iobuf bench --peers again") from None
+
+
+def draw(summary, paths):
+    try:
+        text = plot.svg(summary)
+    except say.Stop as stop:  # the figures are worth having without a picture
+        say.line(str(stop))
+        return
+    for path in paths if text else ():
+        store.write(path, text)
+        say.line(f"plot: {shown(path)}")
 
 
 def bench(pattern, quick, rounds, save):
@@ -115,7 +174,7 @@ def append(summary):
 
 def one_round(program, names, min_time, measured, errors):
     """Runs these cases once, in one process; adds a measurement to each, or to `errors` why there is none."""
-    for run in gbench.run(program, names, min_time):
+    for run in gbench.run(program, names, min_time)["benchmarks"]:
         if run.get("error_occurred"):
             if run["name"] not in {error["case"] for error in errors}:
                 errors.append({"case": run["name"], "message": run.get("error_message", "")})
