@@ -1,5 +1,5 @@
-/* iobuf_bench: the same work for iobuf and its competitors, under google-benchmark, whose options all apply. Of its own it has
- * --traces DIR. Exit status: 0 fine; 1 a case's result was wrong; 2 wrong usage; 3 could not run.
+/* iobuf_bench: the same work for iobuf and its competitors, under google-benchmark, whose options all apply. Its own
+ * options are in options.h. Exit status: 0 fine; 1 a case's result was wrong; 2 wrong usage; 3 could not run.
  *
  *   iobuf_bench --benchmark_filter=window
  *   iobuf_bench --benchmark_min_time=0.05 --benchmark_repetitions=7 --benchmark_enable_random_interleaving=true \
@@ -12,7 +12,10 @@
 #include <cstdlib>
 #include <fstream>
 
+#include <iobuf/iobuf.h>
+
 #include "cases/cases.h"
+#include "peers/peers.h"
 
 namespace bench
 {
@@ -42,37 +45,6 @@ bool any_failed()
 
 namespace
 {
-
-[[noreturn]] void usage(const char *problem)
-{
-    std::fprintf(stderr, "iobuf_bench: %s; usage: iobuf_bench [--traces DIR] [--benchmark_...], see --help\n", problem);
-    std::_Exit(2);
-}
-
-/* Takes `--traces DIR` or `--traces=DIR` out of the arguments; the rest is google-benchmark's. */
-std::string take_traces_option(int *argc, char **argv)
-{
-    std::string directory = IOBUF_BENCH_TRACES;
-    int kept = 1;
-    for (int i = 1; i < *argc; i++) {
-        const std::string argument = argv[i];
-        if (argument == "--traces") {
-            if (++i == *argc)
-                usage("--traces needs a directory");
-            directory = argv[i];
-        } else if (argument.rfind("--traces=", 0) == 0) {
-            directory = argument.substr(9);
-        } else if (argument == "--help") {
-            std::puts("iobuf_bench [--traces DIR]    where the recorded streams are (http-nginx.bin, resp-redis.bin)\n");
-            argv[kept++] = argv[i];
-        } else {
-            argv[kept++] = argv[i];
-        }
-    }
-    *argc = kept;
-    argv[kept] = nullptr;
-    return directory;
-}
 
 Traces load_traces(const std::string &directory)
 {
@@ -116,25 +88,41 @@ void add_context()
     benchmark::AddCustomContext("system", system_name());
 }
 
+void list_peers()
+{
+    for (const PeerEntry *peer : all_peers())
+        std::printf("%-12s %s\n", peer->name(), peer->version().c_str());
+}
+
+/* A peer that cannot run here is named, and left out. */
+void register_peers(const Traces &traces)
+{
+    for (const PeerEntry *peer : all_peers()) {
+        const std::string problem = peer->problem();
+        if (problem.empty())
+            peer->register_cases(traces);
+        else
+            std::fprintf(stderr, "iobuf_bench: without %s: %s\n", peer->name(), problem.c_str());
+    }
+}
+
 } // namespace
 } // namespace bench
 
 int main(int argc, char **argv)
 {
-    const std::string directory = bench::take_traces_option(&argc, argv);
+    bench::take_options(&argc, argv);
     benchmark::Initialize(&argc, argv);
     if (argc > 1)
-        bench::usage((std::string("unknown argument ") + argv[1]).c_str());
-    bench::held_start();
-    const bench::Traces traces = bench::load_traces(directory);
-    bench::register_alloc_release();
-    bench::register_batch();
-    bench::register_window();
-    bench::register_cross_thread();
-    bench::register_frame(traces);
-    bench::register_coalesce();
-    bench::register_reader(traces);
-    bench::register_pool_size();
+        bench::usage(std::string("unknown argument ") + argv[1]);
+    if (bench::options().list_peers) {
+        bench::list_peers();
+        return 0;
+    }
+    if (bench::options().iterations == 0)
+        bench::held_start();
+    const bench::Traces traces = bench::load_traces(bench::options().traces);
+    bench::register_peers(traces);
     bench::add_context();
     if (benchmark::RunSpecifiedBenchmarks() == 0)
         return 2; /* the filter matches nothing, which google-benchmark has said */

@@ -1,5 +1,5 @@
-/* What the case files share. Each file registers one work for every peer, as `work/peer/size`; a size that is not one number is
- * called `mixed`. Every time is per buffer (per message, per neighbour), so that works compare.
+/* What the case files share. Each file has one work, a template over the peer, and registers it as `work/peer/size`; a size that
+ * is not one number is called `mixed`. Every time is per buffer (per message, per neighbour), so that works compare.
  */
 #ifndef BENCH_CASES_CASES_H
 #define BENCH_CASES_CASES_H
@@ -11,7 +11,8 @@
 #include <utility>
 
 #include "held.h"
-#include "peers/peers.h"
+#include "options.h"
+#include "peers/peer.h"
 #include "workload/opaque.h"
 #include "workload/plan.h"
 #include "workload/stream.h"
@@ -25,28 +26,26 @@ struct Traces {
     Stream resp;
 };
 
-void register_alloc_release();
-void register_batch();
-void register_window();
-void register_cross_thread();
-void register_frame(const Traces &traces);
-void register_coalesce();
-void register_reader(const Traces &traces);
-void register_pool_size();
-
 /* Ends a case whose result is wrong. The program's exit status is 1 then, whatever else ran. */
 void fail(benchmark::State &state, const char *why);
 bool any_failed();
 
-template <class Peer> std::string case_name(const char *work, const std::string &size)
+/* Registers `run(state)` as work/peer/size. With --iterations N it runs N of them, rounded up to whole batches. */
+template <class Run>
+benchmark::internal::Benchmark *add_case(const char *work, const char *peer, const std::string &size, Run run,
+                                         std::size_t batch = 1)
 {
-    return std::string(work) + "/" + Peer::kName + "/" + size;
+    const std::string name = std::string(work) + "/" + peer + "/" + size;
+    benchmark::internal::Benchmark *const added = benchmark::RegisterBenchmark(name.c_str(), run)->Unit(benchmark::kNanosecond);
+    if (options().iterations != 0)
+        added->Iterations(static_cast<benchmark::IterationCount>((options().iterations + batch - 1) / batch * batch));
+    return added;
 }
 
-/* Registers `run(state, peer)`; the peer's type says which. */
-template <class Run> benchmark::internal::Benchmark *add_case(const std::string &name, Run run)
+template <class Peer, class Run>
+benchmark::internal::Benchmark *add_case(const char *work, const std::string &size, Run run, std::size_t batch = 1)
 {
-    return benchmark::RegisterBenchmark(name.c_str(), run)->Unit(benchmark::kNanosecond);
+    return add_case(work, Peer::name(), size, run, batch);
 }
 
 /* Bytes of payload per second, and, where the peer has them, the size of its bufs. */
@@ -57,8 +56,11 @@ template <class Peer> void report(benchmark::State &state, std::uint64_t bytes, 
         state.counters["buf_bytes"] = static_cast<double>(options.buf_bytes);
 }
 
-inline void report_held(benchmark::State &state, HeldWork work, std::size_t argument)
+/* Bytes held per byte live, unless the peer cannot count them. Not with --iterations: who counts instructions wants no others. */
+template <class Peer> void report_held(benchmark::State &state, HeldWork work, std::size_t argument)
 {
+    if (options().iterations != 0 || !Peer::counts_held())
+        return;
     const Held held = held_ask(work, argument);
     if (held.live <= 0)
         return fail(state, "memory could not be counted");

@@ -11,8 +11,11 @@
 namespace bench
 {
 
-struct IobufPeer {
-    static constexpr const char *kName = "iobuf";
+struct IobufPeer : PeerDefaults {
+    static const char *name()
+    {
+        return "iobuf";
+    }
     static constexpr bool kHasBufs = true;
     using Buffer = iobuf_slice;
 

@@ -14,8 +14,11 @@
 namespace bench
 {
 
-struct MallocPeer {
-    static constexpr const char *kName = "malloc";
+struct MallocPeer : PeerDefaults {
+    static const char *name()
+    {
+        return "malloc";
+    }
     static constexpr bool kHasBufs = false;
     struct Buffer {
         std::uint8_t *data;

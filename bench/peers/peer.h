@@ -1,8 +1,8 @@
 /* What a competitor must offer: the contract of the adapters in this folder, one file each. Cases are templates over a peer, so
  * that each peer's own calls are inlined into the loop that is timed; nothing here is virtual.
  *
- *   struct SomePeer {
- *       static constexpr const char *kName;         // the middle part of `work/peer/size`
+ *   struct SomePeer : PeerDefaults {
+ *       static const char *name();                  // the middle part of `work/peer/size`
  *       static constexpr bool kHasBufs;             // whether SourceOptions::buf_bytes means anything to it
  *       using Buffer;                               // a value that one release ends; assigning it moves it
  *       class Source;                               // Source(const SourceOptions &): what one thread allocates from
@@ -38,6 +38,23 @@ namespace bench
 struct SourceOptions {
     std::size_t buf_bytes = 16 * 1024; /* one pool for all cases unless a case says why not */
     std::size_t reserve = 0;           /* spare bytes in front of each buffer */
+};
+
+/* What most peers say to the questions that few answer otherwise. */
+struct PeerDefaults {
+    static constexpr std::size_t kLargest = SIZE_MAX; /* bytes of one buffer; cases with larger ones are left out */
+    /* Whether held_bytes() can be believed. */
+    static bool counts_held()
+    {
+        return true;
+    }
+    /* Once per process or more often, on its first thread, before any Source or Thread. */
+    static void start()
+    {
+    }
+    /* Lives on each further thread for as long as that uses the peer. */
+    struct Thread {
+    };
 };
 
 constexpr std::size_t kHeaderBytes = 8;

@@ -1,22 +1,25 @@
 /* frame: a message on its way out. The payload is copied into a new buffer, an 8-byte header put in front, the whole described
  * for writev, then released. Payloads of one size, and the messages of recorded streams (frame_http, frame_resp).
  */
+#ifndef BENCH_CASES_FRAME_H
+#define BENCH_CASES_FRAME_H
+
 #include "cases/cases.h"
 
 namespace bench
 {
 
-namespace
+namespace frame_case
 {
 
-SourceOptions frame_options()
+inline SourceOptions frame_options()
 {
     SourceOptions options;
     options.reserve = kHeaderBytes;
     return options;
 }
 
-std::uint64_t expected(const std::vector<Message> &messages)
+inline std::uint64_t expected(const std::vector<Message> &messages)
 {
     std::uint64_t sum = kChecksumSeed;
     for (const Message &message : messages) {
@@ -67,21 +70,18 @@ template <class Peer> void frame(benchmark::State &state, const Stream &stream)
 /* Payloads stay in the first-level cache, so that the buffer's side is what is measured. */
 constexpr std::size_t kPayloads = 16 * 1024;
 
-} // namespace
+} // namespace frame_case
 
-void register_frame(const Traces &traces)
+template <class Peer> void register_frame(const Traces &traces)
 {
     for (const std::size_t size : {64u, 1024u, 4096u})
-        for_each_peer([size](auto peer) {
-            using Peer = decltype(peer);
-            add_case(case_name<Peer>("frame", std::to_string(size)),
-                     [size](benchmark::State &state) { frame<Peer>(state, fixed_stream(size, kPayloads)); });
+        add_case<Peer>("frame", std::to_string(size), [size](benchmark::State &state) {
+            frame_case::frame<Peer>(state, fixed_stream(size, frame_case::kPayloads));
         });
-    for_each_peer([&traces](auto peer) {
-        using Peer = decltype(peer);
-        add_case(case_name<Peer>("frame_http", "mixed"), [&traces](benchmark::State &state) { frame<Peer>(state, traces.http); });
-        add_case(case_name<Peer>("frame_resp", "mixed"), [&traces](benchmark::State &state) { frame<Peer>(state, traces.resp); });
-    });
+    add_case<Peer>("frame_http", "mixed", [&traces](benchmark::State &state) { frame_case::frame<Peer>(state, traces.http); });
+    add_case<Peer>("frame_resp", "mixed", [&traces](benchmark::State &state) { frame_case::frame<Peer>(state, traces.resp); });
 }
 
 } // namespace bench
+
+#endif

@@ -1,10 +1,13 @@
 /* batch: 64 buffers of 64 to 4096 bytes are taken, then released in the order they came: one turn of an event loop. */
+#ifndef BENCH_CASES_BATCH_H
+#define BENCH_CASES_BATCH_H
+
 #include "cases/cases.h"
 
 namespace bench
 {
 
-namespace
+namespace batch_case
 {
 
 constexpr std::size_t kBatch = 64;
@@ -64,17 +67,16 @@ template <class Peer> void batch(benchmark::State &state)
         batch.release();
     }
     report<Peer>(state, bytes, options);
-    report_held(state, batch_held<Peer>, 0);
+    report_held<Peer>(state, batch_held<Peer>, 0);
 }
 
-} // namespace
+} // namespace batch_case
 
-void register_batch()
+template <class Peer> void register_batch()
 {
-    for_each_peer([](auto peer) {
-        using Peer = decltype(peer);
-        add_case(case_name<Peer>("batch", "mixed"), [](benchmark::State &state) { batch<Peer>(state); });
-    });
+    add_case<Peer>("batch", "mixed", batch_case::batch<Peer>, batch_case::kBatch);
 }
 
 } // namespace bench
+
+#endif

@@ -2,19 +2,22 @@
  * bytes in one piece, which for malloc means a new block, the copy, and freeing the pieces. Bufs are 64 KiB here, since slices of
  * different bufs are never neighbours. Several sets are built per pause of the clock, so that the pause itself does not show.
  */
+#ifndef BENCH_CASES_COALESCE_H
+#define BENCH_CASES_COALESCE_H
+
 #include "cases/cases.h"
 
 namespace bench
 {
 
-namespace
+namespace coalesce_case
 {
 
 constexpr std::size_t kNeighbours = 1000;
 constexpr std::size_t kSets = 4;
 constexpr std::size_t kMaxSize = 64 * 1024;
 
-SourceOptions coalesce_options()
+inline SourceOptions coalesce_options()
 {
     SourceOptions options;
     options.buf_bytes = kMaxSize;
@@ -94,16 +97,16 @@ template <class Peer> void coalesce(benchmark::State &state, std::size_t size)
     report<Peer>(state, static_cast<std::uint64_t>(state.iterations()) * size, options);
 }
 
-} // namespace
+} // namespace coalesce_case
 
-void register_coalesce()
+template <class Peer> void register_coalesce()
 {
     for (const std::size_t size : {64u, 1024u})
-        for_each_peer([size](auto peer) {
-            using Peer = decltype(peer);
-            add_case(case_name<Peer>("coalesce", std::to_string(size)),
-                     [size](benchmark::State &state) { coalesce<Peer>(state, size); });
-        });
+        add_case<Peer>(
+            "coalesce", std::to_string(size), [size](benchmark::State &state) { coalesce_case::coalesce<Peer>(state, size); },
+            coalesce_case::kSets * coalesce_case::kNeighbours);
 }
 
 } // namespace bench
+
+#endif

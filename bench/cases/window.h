@@ -1,12 +1,15 @@
 /* window: 4096 buffers of 16 to 2048 bytes live; each step a random one is released and replaced. Lifetimes are as mixed as they
  * get, which is the worst for whoever cuts many slices off one buf: see held_per_live beside the time.
  */
+#ifndef BENCH_CASES_WINDOW_H
+#define BENCH_CASES_WINDOW_H
+
 #include "cases/cases.h"
 
 namespace bench
 {
 
-namespace
+namespace window_case
 {
 
 constexpr std::uint32_t kLive = 4096;
@@ -77,17 +80,16 @@ template <class Peer> void window(benchmark::State &state)
     for (auto _ : state)
         bytes += window.step(turn++);
     report<Peer>(state, bytes, options);
-    report_held(state, window_held<Peer>, 0);
+    report_held<Peer>(state, window_held<Peer>, 0);
 }
 
-} // namespace
+} // namespace window_case
 
-void register_window()
+template <class Peer> void register_window()
 {
-    for_each_peer([](auto peer) {
-        using Peer = decltype(peer);
-        add_case(case_name<Peer>("window", "mixed"), [](benchmark::State &state) { window<Peer>(state); });
-    });
+    add_case<Peer>("window", "mixed", window_case::window<Peer>);
 }
 
 } // namespace bench
+
+#endif

@@ -3,6 +3,9 @@
  * released, so that no work is left uncounted; a round is long against the ring. Time is the wall clock's, as the name's end,
  * /real_time, says: the processor time of one thread says little about two.
  */
+#ifndef BENCH_CASES_CROSS_THREAD_H
+#define BENCH_CASES_CROSS_THREAD_H
+
 #include <cstdlib>
 #include <thread>
 
@@ -12,7 +15,7 @@
 namespace bench
 {
 
-namespace
+namespace cross_thread_case
 {
 
 constexpr std::size_t kRing = 1024;
@@ -52,6 +55,8 @@ template <class Peer, bool kGated> class Consumer
   private:
     void run()
     {
+        const typename Peer::Thread thread;
+        escape(&thread);
         /* A thread's first call makes it known to malloc, which may give it an arena: part of starting it. */
         void *first = std::malloc(1);
         escape(first);
@@ -104,6 +109,7 @@ template <class Peer, bool kGated> void drain(const Consumer<Peer, kGated> &cons
 /* At a full ring, after the two threads have run freely for a while. */
 template <class Peer> Held cross_thread_held(std::size_t size)
 {
+    Peer::start();
     Consumer<Peer, true> consumer;
     typename Peer::Source source{SourceOptions()};
     produce(source, consumer, kWarmUp, size);
@@ -119,6 +125,7 @@ template <class Peer> Held cross_thread_held(std::size_t size)
 template <class Peer> void cross_thread(benchmark::State &state, std::size_t size)
 {
     const SourceOptions options;
+    Peer::start();
     Consumer<Peer, false> consumer;
     typename Peer::Source source(options);
     produce(source, consumer, kWarmUp, size);
@@ -130,20 +137,20 @@ template <class Peer> void cross_thread(benchmark::State &state, std::size_t siz
         drain(consumer, pushed);
     }
     report<Peer>(state, (pushed - kWarmUp) * size, options);
-    report_held(state, cross_thread_held<Peer>, size);
+    report_held<Peer>(state, cross_thread_held<Peer>, size);
 }
 
-} // namespace
+} // namespace cross_thread_case
 
-void register_cross_thread()
+template <class Peer> void register_cross_thread()
 {
     for (const std::size_t size : {64u, 1024u})
-        for_each_peer([size](auto peer) {
-            using Peer = decltype(peer);
-            add_case(case_name<Peer>("cross_thread", std::to_string(size)), [size](benchmark::State &state) {
-                cross_thread<Peer>(state, size);
-            })->UseRealTime();
-        });
+        add_case<Peer>(
+            "cross_thread", std::to_string(size),
+            [size](benchmark::State &state) { cross_thread_case::cross_thread<Peer>(state, size); }, cross_thread_case::kRound)
+            ->UseRealTime();
 }
 
 } // namespace bench
+
+#endif

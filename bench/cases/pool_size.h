@@ -2,12 +2,15 @@
  * bytes to 16 KiB, small ones likelier; two thirds are released at once, the others live in one of 512 slots until a random later
  * one takes their place. malloc has no bufs: its one case, size 0, is the line to compare with.
  */
+#ifndef BENCH_CASES_POOL_SIZE_H
+#define BENCH_CASES_POOL_SIZE_H
+
 #include "cases/cases.h"
 
 namespace bench
 {
 
-namespace
+namespace pool_size_case
 {
 
 constexpr std::uint32_t kSlots = 512;
@@ -61,7 +64,7 @@ template <class Peer> class Mix
     typename Peer::Source source_; /* last, since it counts what is allocated after it */
 };
 
-SourceOptions pool_options(std::size_t buf_bytes)
+inline SourceOptions pool_options(std::size_t buf_bytes)
 {
     SourceOptions options;
     options.buf_bytes = buf_bytes;
@@ -87,21 +90,20 @@ template <class Peer> void pool_size(benchmark::State &state, std::size_t buf_by
     for (auto _ : state)
         bytes += mix.step(turn++);
     report<Peer>(state, bytes, options);
-    report_held(state, pool_size_held<Peer>, buf_bytes);
+    report_held<Peer>(state, pool_size_held<Peer>, buf_bytes);
 }
 
-} // namespace
+} // namespace pool_size_case
 
-void register_pool_size()
+template <class Peer> void register_pool_size()
 {
-    for_each_peer([](auto peer) {
-        using Peer = decltype(peer);
-        const std::size_t first = Peer::kHasBufs ? kSmallestBuf : 0;
-        const std::size_t last = Peer::kHasBufs ? kLargestBuf : 0;
-        for (std::size_t size = first; size <= last; size = size == 0 ? 1 : size * 2)
-            add_case(case_name<Peer>("pool_size", std::to_string(size)),
-                     [size](benchmark::State &state) { pool_size<Peer>(state, size); });
-    });
+    const std::size_t first = Peer::kHasBufs ? pool_size_case::kSmallestBuf : 0;
+    const std::size_t last = Peer::kHasBufs ? pool_size_case::kLargestBuf : 0;
+    for (std::size_t size = first; size <= last; size = size == 0 ? 1 : size * 2)
+        add_case<Peer>("pool_size", std::to_string(size),
+                       [size](benchmark::State &state) { pool_size_case::pool_size<Peer>(state, size); });
 }
 
 } // namespace bench
+
+#endif

@@ -2,6 +2,9 @@
  * recorded streams (reader_http, reader_resp). From a socket pair (reader_socket): the clock stands still while the kernel is
  * given the next bytes, so that only the reading side counts.
  */
+#ifndef BENCH_CASES_READER_H
+#define BENCH_CASES_READER_H
+
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -10,7 +13,7 @@
 namespace bench
 {
 
-namespace
+namespace reader_case
 {
 
 /* Of a synthetic stream: fits the second-level cache. */
@@ -105,25 +108,24 @@ template <class Peer> void from_socket(benchmark::State &state, std::size_t size
     report<Peer>(state, static_cast<std::uint64_t>(state.iterations()) * size, options);
 }
 
-} // namespace
+} // namespace reader_case
 
-void register_reader(const Traces &traces)
+template <class Peer> void register_reader(const Traces &traces)
 {
-    for (const std::size_t size : {100u, 1024u})
-        for_each_peer([size](auto peer) {
-            using Peer = decltype(peer);
-            add_case(case_name<Peer>("reader", std::to_string(size)),
-                     [size](benchmark::State &state) { from_memory<Peer>(state, fixed_stream(size, kStreamBytes)); });
-            add_case(case_name<Peer>("reader_socket", std::to_string(size)),
-                     [size](benchmark::State &state) { from_socket<Peer>(state, size); });
+    for (const std::size_t size : {100u, 1024u}) {
+        add_case<Peer>("reader", std::to_string(size), [size](benchmark::State &state) {
+            reader_case::from_memory<Peer>(state, fixed_stream(size, reader_case::kStreamBytes));
         });
-    for_each_peer([&traces](auto peer) {
-        using Peer = decltype(peer);
-        add_case(case_name<Peer>("reader_http", "mixed"),
-                 [&traces](benchmark::State &state) { from_memory<Peer>(state, traces.http); });
-        add_case(case_name<Peer>("reader_resp", "mixed"),
-                 [&traces](benchmark::State &state) { from_memory<Peer>(state, traces.resp); });
-    });
+        add_case<Peer>(
+            "reader_socket", std::to_string(size), [size](benchmark::State &state) { reader_case::from_socket<Peer>(state, size); },
+            reader_case::kFillBytes / size);
+    }
+    add_case<Peer>("reader_http", "mixed",
+                   [&traces](benchmark::State &state) { reader_case::from_memory<Peer>(state, traces.http); });
+    add_case<Peer>("reader_resp", "mixed",
+                   [&traces](benchmark::State &state) { reader_case::from_memory<Peer>(state, traces.resp); });
 }
 
 } // namespace bench
+
+#endif
