@@ -15,6 +15,7 @@
 #include <iobuf/iobuf.h>
 
 #include "cases/cases.h"
+#include "peers/malloc_account.h"
 #include "peers/peers.h"
 
 namespace bench
@@ -83,6 +84,7 @@ void add_context()
 #else
     benchmark::AddCustomContext("compiler", "gcc " __VERSION__);
 #endif
+    benchmark::AddCustomContext("malloc", malloc_version());
     benchmark::AddCustomContext("flags", IOBUF_BENCH_FLAGS);
     benchmark::AddCustomContext("cpu", cpu_model());
     benchmark::AddCustomContext("system", system_name());
@@ -115,6 +117,7 @@ int main(int argc, char **argv)
     benchmark::Initialize(&argc, argv);
     if (argc > 1)
         bench::usage(std::string("unknown argument ") + argv[1]);
+    bench::malloc_prove(bench::options().malloc);
     if (bench::options().list_peers) {
         bench::list_peers();
         return 0;

@@ -14,10 +14,12 @@ namespace
 Options taken;
 
 constexpr const char *kHelp =
-    "iobuf_bench [--traces DIR] [--iterations N] [--list-peers] [--benchmark_...]\n"
+    "iobuf_bench [--traces DIR] [--iterations N] [--malloc NAME] [--list-peers] [--benchmark_...]\n"
     "  --traces DIR      where the recorded streams are (http-nginx.bin, resp-redis.bin)\n"
     "  --iterations N    every case runs N times, rounded up to its batch, after a warm-up that does not depend on N; memory is\n"
     "                    not counted. Under callgrind, two runs with different N differ by the instructions of so many buffers\n"
+    "  --malloc NAME     glibc, jemalloc, mimalloc or tcmalloc: makes sure that it serves this process (LD_PRELOAD is up to the\n"
+    "                    caller) and names the malloc peer's cases for it\n"
     "  --list-peers      prints the peers that are compiled in, with their versions\n";
 
 std::uint64_t parse_count(const std::string &text)
@@ -51,7 +53,7 @@ bool take_value(const std::string &name, int argc, char **argv, int *at, std::st
 
 void usage(const std::string &problem)
 {
-    std::fprintf(stderr, "iobuf_bench: %s; usage: iobuf_bench [--traces DIR] [--benchmark_...], see --help\n", problem.c_str());
+    std::fprintf(stderr, "iobuf_bench: %s; usage: iobuf_bench [OPTION...], see --help\n", problem.c_str());
     std::_Exit(2);
 }
 
@@ -61,7 +63,7 @@ void take_options(int *argc, char **argv)
     int kept = 1;
     for (int i = 1; i < *argc; i++) {
         std::string value;
-        if (take_value("--traces", *argc, argv, &i, &taken.traces))
+        if (take_value("--traces", *argc, argv, &i, &taken.traces) || take_value("--malloc", *argc, argv, &i, &taken.malloc))
             continue;
         if (take_value("--iterations", *argc, argv, &i, &value)) {
             taken.iterations = parse_count(value);
@@ -75,6 +77,9 @@ void take_options(int *argc, char **argv)
             std::puts(kHelp);
         argv[kept++] = argv[i];
     }
+    const std::string &name = taken.malloc;
+    if (!name.empty() && name != "glibc" && name != "jemalloc" && name != "mimalloc" && name != "tcmalloc")
+        usage("--malloc knows glibc, jemalloc, mimalloc and tcmalloc, not '" + name + "'");
     *argc = kept;
     argv[kept] = nullptr;
 }

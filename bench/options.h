@@ -11,6 +11,7 @@ namespace bench
 struct Options {
     std::string traces;           /* directory of the recorded streams */
     std::uint64_t iterations = 0; /* of every case; 0: as many as google-benchmark finds it needs */
+    std::string malloc;           /* who must serve malloc, and what the malloc peer is called; empty: glibc, `malloc` */
     bool list_peers = false;
 };
 

@@ -56,15 +56,18 @@ template <class Peer> void report(benchmark::State &state, std::uint64_t bytes, 
         state.counters["buf_bytes"] = static_cast<double>(options.buf_bytes);
 }
 
-/* Bytes held per byte live, unless the peer cannot count them. Not with --iterations: who counts instructions wants no others. */
+/* Bytes held per byte live. Not with --iterations: who counts instructions wants no others. */
 template <class Peer> void report_held(benchmark::State &state, HeldWork work, std::size_t argument)
 {
-    if (options().iterations != 0 || !Peer::counts_held())
+    if (options().iterations != 0)
         return;
     const Held held = held_ask(work, argument);
     if (held.live <= 0)
         return fail(state, "memory could not be counted");
-    state.counters["held_per_live"] = held.held / held.live;
+    if (held.held >= held.live)
+        state.counters["held_per_live"] = held.held / held.live;
+    else if (Peer::kCountsEach)
+        fail(state, "less memory is held than lives");
 }
 
 } // namespace bench

@@ -1,6 +1,4 @@
 /* The works that malloc takes part in. */
-#include <gnu/libc-version.h>
-
 #include "cases/alloc_release.h"
 #include "cases/batch.h"
 #include "cases/coalesce.h"
@@ -20,7 +18,7 @@ namespace
 
 std::string version()
 {
-    return std::string("glibc ") + gnu_get_libc_version();
+    return malloc_version();
 }
 
 void register_cases(const Traces &traces)

@@ -1,14 +1,13 @@
 /* malloc and free, used as a plain program uses them: a buffer is a pointer and a length, a frame is one block of header and
  * payload, joining copies into a block that is large enough, and a message is read straight into its own block.
- * The same adapter serves any malloc that is preloaded; held_bytes is glibc's account.
+ * The same adapter serves any malloc that is preloaded; held_bytes is that allocator's own account.
  */
 #ifndef BENCH_PEERS_MALLOC_PEER_H
 #define BENCH_PEERS_MALLOC_PEER_H
 
-#include <malloc.h>
-
 #include <cstdlib>
 
+#include "peers/malloc_account.h"
 #include "peers/peer.h"
 
 namespace bench
@@ -17,9 +16,10 @@ namespace bench
 struct MallocPeer : PeerDefaults {
     static const char *name()
     {
-        return "malloc";
+        return malloc_name();
     }
     static constexpr bool kHasBufs = false;
+    static constexpr bool kCountsEach = false;
     struct Buffer {
         std::uint8_t *data;
         std::size_t size;
@@ -28,23 +28,17 @@ struct MallocPeer : PeerDefaults {
     class Source
     {
       public:
-        explicit Source(const SourceOptions &) : before_(below_top())
+        explicit Source(const SourceOptions &) : before_(malloc_held())
         {
         }
         /* What the heap grew by since this source began. Right in a process that did nothing else before. */
         std::size_t held_bytes() const
         {
-            return below_top() - before_;
+            return malloc_held() - before_;
         }
 
       private:
-        /* All of the heap but its topmost free block, which the next request may never need: the least that can be said. */
-        static std::size_t below_top()
-        {
-            const struct mallinfo2 info = mallinfo2();
-            return info.arena + info.hblkhd - info.keepcost;
-        }
-        std::size_t before_;
+        const std::size_t before_;
     };
 
     static void alloc(Source &, std::size_t size, Buffer *buffer)

@@ -43,11 +43,9 @@ struct SourceOptions {
 /* What most peers say to the questions that few answer otherwise. */
 struct PeerDefaults {
     static constexpr std::size_t kLargest = SIZE_MAX; /* bytes of one buffer; cases with larger ones are left out */
-    /* Whether held_bytes() can be believed. */
-    static bool counts_held()
-    {
-        return true;
-    }
+    /* Whether held_bytes() counts every buffer. Otherwise it moves by pages or more, or finds room in what was held before, and
+     * is not reported where it misses some that live. */
+    static constexpr bool kCountsEach = true;
     /* Once per process or more often, on its first thread, before any Source or Thread. */
     static void start()
     {
