@@ -25,10 +25,10 @@ def outcome(program, cases, args, env=None, under=()):
     out = BUILD / "bench" / "round.json"
     out.parent.mkdir(parents=True, exist_ok=True)
     out.unlink(missing_ok=True)
-    names = "|".join(re.escape(case) for case in cases)
-    # A name grows by what google-benchmark adds for some arguments: /iterations:100.
-    status, output = command.run([*under, program, f"--benchmark_filter=^({names})(/[a-z_]+:.*)?$", f"--benchmark_out={out}",
-                                  "--benchmark_out_format=json", *args], env=env, check=False)
+    names = "|".join(re.escape("/".join(split(case))) for case in cases)
+    # The arguments may change what google-benchmark adds to a name, /iterations:100, so that is left open.
+    status, output = command.run([*under, program, f"--benchmark_filter=^({names})(/[a-z]+_time|/[a-z_]+:[^/]*)*$",
+                                  f"--benchmark_out={out}", "--benchmark_out_format=json", *args], env=env, check=False)
     try:
         document = json.loads(out.read_text())
         document["benchmarks"] = [run for run in document["benchmarks"] if run.get("run_type", "iteration") == "iteration"]

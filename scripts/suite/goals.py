@@ -52,7 +52,7 @@ MEMORY_AGAINST = "go_port"
 
 
 def judge(value, at_most, low=None, high=None):
-    """Of a value with an interval, or exact without one, against its bound."""
+    """Of a value against its bound; it is exact in a direction that has no end of an interval."""
     if at_most is None:
         return ""
     if (high if high is not None else value) <= at_most:

@@ -115,7 +115,7 @@ def measure(pattern, quick, rounds, against, save):
             re.compile(pattern)
         except re.error as error:
             raise click.UsageError(f"--filter: {error}") from None
-    build.ensure("release", ["iobuf_bench"])
+    build.ensure("release", ["iobuf_bench"], configure=True)  # a peer may have been installed since
     program = build.program("release", gbench.PROGRAM)
     groups, absent = find(program, pattern, against)
     for row in absent:
@@ -150,7 +150,7 @@ def measure(pattern, quick, rounds, against, save):
                 save(summary())
         more_for_noise(summary, groups, one, EXTRA * rounds)
         save(summary())
-        counts += callgrind.all_counts(program, groups, quick)
+        callgrind.count_all(program, groups, quick, counts)
     except KeyboardInterrupt:
         if not done:
             raise
@@ -183,9 +183,9 @@ def more_for_noise(summary, groups, one, rounds):
     noisy = too_noisy(summary())
     if not noisy or not rounds:
         return
-    with say.Steps(f"bench --peers: up to {rounds} more rounds for {len(noisy)} noisy pairs", rounds) as steps:
+    with say.Steps(f"bench --peers: up to {rounds} more rounds of what was too noisy", rounds) as steps:
         for at in range(rounds):
-            steps.at(at, f"{len(noisy)} pairs to go")
+            steps.at(at, ", ".join(sorted({f"{work} under {group}" for group, work in noisy})))
             for group_name, work in random.sample(sorted(noisy), len(noisy)):
                 names = [name for name in groups[group_name].works[work] if gbench.split(name) in noisy[group_name, work]]
                 one(groups[group_name], names)
@@ -240,9 +240,10 @@ def judge_goals(samples, counts, against):
         found = pair(samples, (goal.work, goal.ours, goal.size), (goal.work, peer, goal.other_size), group_of(peer))
         if found is None:
             continue
-        count = next((row["count"] for row in counts if (row["work"], row["peer"], row["size"]) == (goal.work, goal.ours, goal.size)), None)
+        count = next((row for row in counts if (row["work"], row["peer"], row["size"]) == (goal.work, goal.ours, goal.size)),
+                     {"count": None})
         rows.append({"work": goal.work, "size": goal.size, "ours": goal.ours, "against": goal.against, "peer": peer,
-                     "against_size": goal.other_size, **found, "at_most": goal.at_most, "instructions": count,
+                     "against_size": goal.other_size, **found, "at_most": goal.at_most, "instructions": count["count"],
                      "instructions_at_most": goal.instructions, "verdict": verdict(goal, found, count)})
     return rows
 
@@ -264,7 +265,8 @@ def best_malloc(samples, goal):
 
 def verdict(goal, found, count):
     """Of both bounds: a missed one decides, then a ratio that was refused, then one that is not sure."""
-    by_count = goals.judge(count, goal.instructions) if count is not None else ""
+    number = count["count"]
+    by_count = "" if number is None else goals.judge(number, goal.instructions, number * (1 - callgrind.SPIN) if count["spinning"] else None)
     by_time = "refused" if found["refused"] else goals.judge(found["ratio"], goal.at_most, found["low"], found["high"])
     if goal.at_most is None:
         return by_time if by_time == "refused" else ""

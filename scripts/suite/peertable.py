@@ -54,8 +54,7 @@ def held(summary):
 
 
 def instructions(summary):
-    return by_peer(summary | {"cases": summary["instructions"]}, "count", plain, "instructions per buffer, by callgrind"
-                   " (cross_thread: at most, both threads)")
+    return by_peer(summary | {"cases": summary["instructions"]}, "count", plain, "instructions per buffer")
 
 
 def by_peer(summary, key, text, title):

@@ -70,7 +70,7 @@ def draw(axes, lines, summary):
     for peer, height in apart({peer: time for peer, (_, time) in last.items()}, low, high, 0.05).items():
         axes.annotate(NAMES.get(peer, peer), xy=last[peer], xytext=(sizes[-1] * 1.35, height), textcoords="data", va="center",
                       color=COLOURS[peer], fontweight="bold" if peer == OURS else "normal", annotation_clip=False,
-                      arrowprops={"arrowstyle": "-", "color": COLOURS[peer], "linewidth": 0.6, "shrinkA": 0, "shrinkB": 4})
+                      arrowprops={"arrowstyle": "-", "color": COLOURS[peer], "linewidth": 0.6, "shrinkA": 0, "shrinkB": 4, "relpos": (0, 0.5)})
     axes.set_title("take a buffer, write to it, release it: time against size (lower is better)", loc="left", fontsize=12)
     axes.set_xlabel(f"{summary['machine']['cpu']}, {summary['date'][:10]}, commit {summary['commit']}", fontsize=9)
     axes.figure.subplots_adjust(left=0.09, right=0.77, top=0.92, bottom=0.12)

@@ -109,9 +109,14 @@ class TestGoals:
 
     def test_too_many_instructions_are_not_reached(self):
         for count, said in ((32, "reached"), (33, "not reached"), (None, "reached in time")):
-            counts = [{"work": "alloc_release", "peer": "iobuf", "size": "64", "count": count, "note": None, "upper_bound": False}]
+            counts = [{"work": "alloc_release", "peer": "iobuf", "size": "64", "count": count, "note": None, "spinning": False}]
             row = goal_row(summary(samples(), counts), "alloc_release", "64", "tcmalloc")
             assert (row["instructions"], row["verdict"]) == (count, said)
+
+    def test_spinning_makes_a_count_no_more_than_not_sure_of_a_near_bound(self):
+        for count, said in ((58, "reached"), (60, "not sure"), (70, "not reached")):
+            counts = [{"work": "cross_thread", "peer": "iobuf", "size": "64", "count": count, "note": None, "spinning": True}]
+            assert goal_row(summary(samples(), counts), "cross_thread", "64", "dpdk")["verdict"] == said
 
     def test_best_malloc_is_the_one_that_leaves_least(self):
         row = goal_row(summary(samples()), "cross_thread", "64", "best malloc")
@@ -276,7 +281,7 @@ def test_measure_keeps_the_finished_rounds_when_interrupted(monkeypatch):
             raise KeyboardInterrupt
         return {"benchmarks": [{"name": name, "cpu_time": chance.uniform(1, 1.01), "real_time": 1.0, "time_unit": "ns"} for name in cases],
                 "context": {"malloc": "glibc 2.36"}}
-    monkeypatch.setattr(peers.build, "ensure", lambda *_: None)
+    monkeypatch.setattr(peers.build, "ensure", lambda *_, **__: None)
     monkeypatch.setattr(peers.build, "program", lambda *_: subprocess.DEVNULL)
     monkeypatch.setattr(gbench, "listed", lambda *_: names["glibc"])
     monkeypatch.setattr(peers, "preloaded", lambda *_: "is not installed")
