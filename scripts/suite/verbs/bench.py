@@ -92,6 +92,8 @@ def command_peers(pattern, quick, rounds, record, against, show_only, markdown, 
             click.echo(peertable.markdown(summary))
         else:
             peertable.show(summary)
+        for error in summary["errors"]:
+            say.error(f"{error['case']}: {error['message']}")
         return beside.status(summary)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise say.Stop(f"{shown(path)} lacks what the table needs ({error!r}): run scripts/iobuf bench --peers again") from None
