@@ -5,12 +5,14 @@
  *   iobuf_bench --benchmark_min_time=0.05 --benchmark_repetitions=7 --benchmark_enable_random_interleaving=true \
  *               --benchmark_out=FILE --benchmark_out_format=json
  */
+#include <regex.h>
 #include <sys/utsname.h>
 
 #include <atomic>
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>
+#include <map>
 
 #include <iobuf/iobuf.h>
 
@@ -37,6 +39,39 @@ void fail(benchmark::State &state, const char *why)
 {
     failed.store(true, std::memory_order_relaxed); /* read after all threads have ended */
     state.SkipWithError(why);
+}
+
+namespace
+{
+
+const PeerEntry *registering = nullptr;
+
+/* Whether --benchmark_filter can mean this case. */
+bool selected(const std::string &name)
+{
+    const std::string filter = benchmark::GetBenchmarkFilter();
+    regex_t regex;
+    if (filter.empty() || filter == "all" || filter[0] == '-' || regcomp(&regex, filter.c_str(), REG_EXTENDED | REG_NOSUB) != 0)
+        return true; /* of a filter that is wrong google-benchmark will say so */
+    const bool found = regexec(&regex, name.c_str(), 0, nullptr, 0) == 0;
+    regfree(&regex);
+    return found;
+}
+
+} // namespace
+
+bool may_run(const std::string &name)
+{
+    static std::map<const PeerEntry *, std::string> problems;
+    if (registering == nullptr || registering->problem == no_problem || !selected(name))
+        return true;
+    const auto [problem, asked] = problems.try_emplace(registering);
+    if (asked) {
+        problem->second = registering->problem();
+        if (!problem->second.empty())
+            std::fprintf(stderr, "iobuf_bench: without %s: %s\n", registering->name(), problem->second.c_str());
+    }
+    return problem->second.empty();
 }
 
 bool any_failed()
@@ -96,15 +131,11 @@ void list_peers()
         std::printf("%-12s %s\n", peer->name(), peer->version().c_str());
 }
 
-/* A peer that cannot run here is named, and left out. */
 void register_peers(const Traces &traces)
 {
     for (const PeerEntry *peer : all_peers()) {
-        const std::string problem = peer->problem();
-        if (problem.empty())
-            peer->register_cases(traces);
-        else
-            std::fprintf(stderr, "iobuf_bench: without %s: %s\n", peer->name(), problem.c_str());
+        registering = peer;
+        peer->register_cases(traces);
     }
 }
 
@@ -126,6 +157,7 @@ int main(int argc, char **argv)
         bench::held_start();
     const bench::Traces traces = bench::load_traces(bench::options().traces);
     bench::register_peers(traces);
+    bench::register_constants();
     bench::add_context();
     if (benchmark::RunSpecifiedBenchmarks() == 0)
         return 2; /* the filter matches nothing, which google-benchmark has said */

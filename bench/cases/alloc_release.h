@@ -14,7 +14,8 @@ namespace alloc_release_case
 
 template <class Peer> void alloc_release(benchmark::State &state, std::size_t size)
 {
-    const SourceOptions options;
+    SourceOptions options;
+    options.largest = size;
     typename Peer::Source source(options);
     for (auto _ : state) {
         typename Peer::Buffer buffer;

@@ -74,7 +74,7 @@ template <class Peer> void batch(benchmark::State &state)
 
 template <class Peer> void register_batch()
 {
-    add_case<Peer>("batch", "mixed", batch_case::batch<Peer>, batch_case::kBatch);
+    add_case<Peer>("batch", "mixed", batch_case::batch<Peer>, in_batches(batch_case::kBatch));
 }
 
 } // namespace bench

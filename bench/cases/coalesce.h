@@ -104,7 +104,7 @@ template <class Peer> void register_coalesce()
     for (const std::size_t size : {64u, 1024u})
         add_case<Peer>(
             "coalesce", std::to_string(size), [size](benchmark::State &state) { coalesce_case::coalesce<Peer>(state, size); },
-            coalesce_case::kSets * coalesce_case::kNeighbours);
+            in_batches(coalesce_case::kSets * coalesce_case::kNeighbours));
 }
 
 } // namespace bench

@@ -2,6 +2,7 @@
  * thread runs before the clock starts and ends after it has stopped. The clock stops only when every buffer of a round has been
  * released, so that no work is left uncounted; a round is long against the ring. Time is the wall clock's, as the name's end,
  * /real_time, says: the processor time of one thread says little about two.
+ * cross_thread_bufs/peer/size hands over buffers of 1 KiB from bufs of `size` bytes.
  */
 #ifndef BENCH_CASES_CROSS_THREAD_H
 #define BENCH_CASES_CROSS_THREAD_H
@@ -20,6 +21,7 @@ namespace cross_thread_case
 
 constexpr std::size_t kRing = 1024;
 constexpr std::size_t kRound = 16 * kRing;
+constexpr std::size_t kSizeInBufs = 1024;   /* of the buffers of cross_thread_bufs */
 constexpr std::size_t kWarmUp = 2 * kRound; /* both threads are awake, and no peer needs new memory */
 
 /* The thread that releases. Gated, it holds still while `gate` is closed, so that memory can be counted at a full ring. */
@@ -55,7 +57,7 @@ template <class Peer, bool kGated> class Consumer
   private:
     void run()
     {
-        const typename Peer::Thread thread;
+        typename Peer::Thread thread;
         escape(&thread);
         /* A thread's first call makes it known to malloc, which may give it an arena: part of starting it. */
         void *first = std::malloc(1);
@@ -106,12 +108,20 @@ template <class Peer, bool kGated> void drain(const Consumer<Peer, kGated> &cons
         backoff.wait();
 }
 
+inline SourceOptions cross_thread_options(std::size_t size, std::size_t buf_bytes)
+{
+    SourceOptions options;
+    options.buf_bytes = buf_bytes;
+    options.largest = size;
+    return options;
+}
+
 /* At a full ring, after the two threads have run freely for a while. */
-template <class Peer> Held cross_thread_held(std::size_t size)
+template <class Peer> Held held_at_full_ring(std::size_t size, std::size_t buf_bytes)
 {
     Peer::start();
     Consumer<Peer, true> consumer;
-    typename Peer::Source source{SourceOptions()};
+    typename Peer::Source source(cross_thread_options(size, buf_bytes));
     produce(source, consumer, kWarmUp, size);
     drain(consumer, kWarmUp);
     consumer.gate(true);
@@ -122,9 +132,18 @@ template <class Peer> Held cross_thread_held(std::size_t size)
     return held;
 }
 
-template <class Peer> void cross_thread(benchmark::State &state, std::size_t size)
+template <class Peer> Held held_of_size(std::size_t size)
 {
-    const SourceOptions options;
+    return held_at_full_ring<Peer>(size, SourceOptions().buf_bytes);
+}
+
+template <class Peer> Held held_of_bufs(std::size_t buf_bytes)
+{
+    return held_at_full_ring<Peer>(kSizeInBufs, buf_bytes);
+}
+
+template <class Peer> void cross_thread(benchmark::State &state, std::size_t size, const SourceOptions &options)
+{
     Peer::start();
     Consumer<Peer, false> consumer;
     typename Peer::Source source(options);
@@ -137,18 +156,36 @@ template <class Peer> void cross_thread(benchmark::State &state, std::size_t siz
         drain(consumer, pushed);
     }
     report<Peer>(state, (pushed - kWarmUp) * size, options);
-    report_held<Peer>(state, cross_thread_held<Peer>, size);
 }
 
 } // namespace cross_thread_case
 
 template <class Peer> void register_cross_thread()
 {
+    const HowToRun how = on_the_clock(cross_thread_case::kRound);
     for (const std::size_t size : {64u, 1024u})
         add_case<Peer>(
             "cross_thread", std::to_string(size),
-            [size](benchmark::State &state) { cross_thread_case::cross_thread<Peer>(state, size); }, cross_thread_case::kRound)
-            ->UseRealTime();
+            [size](benchmark::State &state) {
+                cross_thread_case::cross_thread<Peer>(state, size,
+                                                      cross_thread_case::cross_thread_options(size, SourceOptions().buf_bytes));
+                report_held<Peer>(state, cross_thread_case::held_of_size<Peer>, size);
+            },
+            how);
+}
+
+/* The same over bufs of several sizes, for peers that have them. */
+template <class Peer> void register_cross_thread_bufs()
+{
+    constexpr std::size_t size = cross_thread_case::kSizeInBufs;
+    for (const std::size_t buf_bytes : {4096u, 16384u, 65536u, 262144u})
+        add_case<Peer>(
+            "cross_thread_bufs", std::to_string(buf_bytes),
+            [buf_bytes](benchmark::State &state) {
+                cross_thread_case::cross_thread<Peer>(state, size, cross_thread_case::cross_thread_options(size, buf_bytes));
+                report_held<Peer>(state, cross_thread_case::held_of_bufs<Peer>, buf_bytes);
+            },
+            on_the_clock(cross_thread_case::kRound));
 }
 
 } // namespace bench

@@ -4,6 +4,8 @@
 #ifndef BENCH_CASES_FRAME_H
 #define BENCH_CASES_FRAME_H
 
+#include <algorithm>
+
 #include "cases/cases.h"
 
 namespace bench
@@ -12,9 +14,15 @@ namespace bench
 namespace frame_case
 {
 
-inline SourceOptions frame_options()
+inline std::size_t largest(const Stream &stream)
+{
+    return *std::max_element(stream.sizes.begin(), stream.sizes.end());
+}
+
+inline SourceOptions frame_options(const Stream &stream)
 {
     SourceOptions options;
+    options.largest = largest(stream);
     options.reserve = kHeaderBytes;
     return options;
 }
@@ -47,7 +55,7 @@ template <class Peer> std::uint64_t delivered(typename Peer::Source &source, con
 
 template <class Peer> void frame(benchmark::State &state, const Stream &stream)
 {
-    const SourceOptions options = frame_options();
+    const SourceOptions options = frame_options(stream);
     const std::vector<Message> messages = messages_of(stream);
     typename Peer::Source source(options);
     if (delivered<Peer>(source, messages) != expected(messages))
@@ -78,8 +86,10 @@ template <class Peer> void register_frame(const Traces &traces)
         add_case<Peer>("frame", std::to_string(size), [size](benchmark::State &state) {
             frame_case::frame<Peer>(state, fixed_stream(size, frame_case::kPayloads));
         });
-    add_case<Peer>("frame_http", "mixed", [&traces](benchmark::State &state) { frame_case::frame<Peer>(state, traces.http); });
-    add_case<Peer>("frame_resp", "mixed", [&traces](benchmark::State &state) { frame_case::frame<Peer>(state, traces.resp); });
+    if (frame_case::largest(traces.http) <= Peer::kLargest)
+        add_case<Peer>("frame_http", "mixed", [&traces](benchmark::State &state) { frame_case::frame<Peer>(state, traces.http); });
+    if (frame_case::largest(traces.resp) <= Peer::kLargest)
+        add_case<Peer>("frame_resp", "mixed", [&traces](benchmark::State &state) { frame_case::frame<Peer>(state, traces.resp); });
 }
 
 } // namespace bench

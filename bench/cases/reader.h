@@ -118,7 +118,7 @@ template <class Peer> void register_reader(const Traces &traces)
         });
         add_case<Peer>(
             "reader_socket", std::to_string(size), [size](benchmark::State &state) { reader_case::from_socket<Peer>(state, size); },
-            reader_case::kFillBytes / size);
+            in_batches(reader_case::kFillBytes / size));
     }
     add_case<Peer>("reader_http", "mixed",
                    [&traces](benchmark::State &state) { reader_case::from_memory<Peer>(state, traces.http); });

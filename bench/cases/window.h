@@ -1,5 +1,6 @@
 /* window: 4096 buffers of 16 to 2048 bytes live; each step a random one is released and replaced. Lifetimes are as mixed as they
- * get, which is the worst for whoever cuts many slices off one buf: see held_per_live beside the time.
+ * get, which is the worst for whoever cuts many slices off one buf: see held_per_live beside the time. window_bufs/peer/size is the
+ * same with bufs of `size` bytes.
  */
 #ifndef BENCH_CASES_WINDOW_H
 #define BENCH_CASES_WINDOW_H
@@ -13,6 +14,7 @@ namespace window_case
 {
 
 constexpr std::uint32_t kLive = 4096;
+constexpr std::uint32_t kLargest = 2048;
 constexpr std::size_t kPlan = 32 * 1024;
 /* Steps before the clock starts, until no peer needs new memory: the kernel's first touch of a page costs more than all else. */
 constexpr std::size_t kWarmUp = 2 * kPlan;
@@ -56,22 +58,30 @@ template <class Peer> class Window
     }
 
   private:
-    const std::vector<Step> steps_ = window_steps(kPlan, kLive, 16, 2048);
+    const std::vector<Step> steps_ = window_steps(kPlan, kLive, 16, kLargest);
     std::vector<typename Peer::Buffer> buffers_ = std::vector<typename Peer::Buffer>(kLive);
     typename Peer::Source source_; /* last, since it counts what is allocated after it */
 };
 
-template <class Peer> Held window_held(std::size_t)
+inline SourceOptions window_options(std::size_t buf_bytes)
 {
-    Window<Peer> window{SourceOptions()};
+    SourceOptions options;
+    options.buf_bytes = buf_bytes;
+    options.largest = kLargest;
+    return options;
+}
+
+template <class Peer> Held window_held(std::size_t buf_bytes)
+{
+    Window<Peer> window(window_options(buf_bytes));
     for (std::size_t turn = 0; turn < 500000; turn++)
         window.step(turn);
     return window.held();
 }
 
-template <class Peer> void window(benchmark::State &state)
+template <class Peer> void window(benchmark::State &state, std::size_t buf_bytes)
 {
-    const SourceOptions options;
+    const SourceOptions options = window_options(buf_bytes);
     Window<Peer> window(options);
     std::uint64_t bytes = 0;
     std::size_t turn = 0;
@@ -80,14 +90,22 @@ template <class Peer> void window(benchmark::State &state)
     for (auto _ : state)
         bytes += window.step(turn++);
     report<Peer>(state, bytes, options);
-    report_held<Peer>(state, window_held<Peer>, 0);
+    report_held<Peer>(state, window_held<Peer>, buf_bytes);
 }
 
 } // namespace window_case
 
 template <class Peer> void register_window()
 {
-    add_case<Peer>("window", "mixed", window_case::window<Peer>);
+    add_case<Peer>("window", "mixed", [](benchmark::State &state) { window_case::window<Peer>(state, SourceOptions().buf_bytes); });
+}
+
+/* The same over bufs of several sizes, for peers that have them. */
+template <class Peer> void register_window_bufs()
+{
+    for (const std::size_t buf_bytes : {4096u, 16384u, 65536u, 262144u})
+        add_case<Peer>("window_bufs", std::to_string(buf_bytes),
+                       [buf_bytes](benchmark::State &state) { window_case::window<Peer>(state, buf_bytes); });
 }
 
 } // namespace bench

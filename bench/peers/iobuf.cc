@@ -4,8 +4,11 @@
 #include "cases/coalesce.h"
 #include "cases/cross_thread.h"
 #include "cases/frame.h"
+#include "cases/live.h"
 #include "cases/pool_size.h"
+#include "cases/pool_take.h"
 #include "cases/reader.h"
+#include "cases/threads.h"
 #include "cases/window.h"
 #include "peers/iobuf_peer.h"
 #include "peers/peers.h"
@@ -32,6 +35,11 @@ void register_cases(const Traces &traces)
     register_coalesce<IobufPeer>();
     register_reader<IobufPeer>(traces);
     register_pool_size<IobufPeer>();
+    register_window_bufs<IobufPeer>();
+    register_cross_thread_bufs<IobufPeer>();
+    register_pool_take();
+    register_live<IobufPeer>();
+    register_threads<IobufPeer>();
 }
 
 } // namespace

@@ -30,10 +30,16 @@ struct IobufPeer : PeerDefaults {
                 iobuf_allocator_init(&allocator, pool, options.reserve) != IOBUF_OK)
                 die("iobuf: no pool");
         }
+        /* An allocator on the pool of `first`, which must outlive it. */
+        Source(const SourceOptions &options, Source &first)
+        {
+            if (iobuf_allocator_init(&allocator, first.pool, options.reserve) != IOBUF_OK)
+                die("iobuf: no allocator");
+        }
         ~Source()
         {
             iobuf_allocator_release(&allocator);
-            iobuf_pool_close(pool);
+            iobuf_pool_close(pool); /* harmless if there is none */
         }
         Source(const Source &) = delete;
         Source &operator=(const Source &) = delete;

@@ -4,8 +4,10 @@
 #include "cases/coalesce.h"
 #include "cases/cross_thread.h"
 #include "cases/frame.h"
+#include "cases/live.h"
 #include "cases/pool_size.h"
 #include "cases/reader.h"
+#include "cases/threads.h"
 #include "cases/window.h"
 #include "peers/malloc_peer.h"
 #include "peers/peers.h"
@@ -31,6 +33,8 @@ void register_cases(const Traces &traces)
     register_coalesce<MallocPeer>();
     register_reader<MallocPeer>(traces);
     register_pool_size<MallocPeer>();
+    register_live<MallocPeer>();
+    register_threads<MallocPeer>();
 }
 
 } // namespace

@@ -31,6 +31,9 @@ struct MallocPeer : PeerDefaults {
         explicit Source(const SourceOptions &) : before_(malloc_held())
         {
         }
+        Source(const SourceOptions &options, Source &) : Source(options)
+        {
+        }
         /* What the heap grew by since this source began. Right in a process that did nothing else before. */
         std::size_t held_bytes() const
         {

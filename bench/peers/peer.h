@@ -6,6 +6,7 @@
  *       static constexpr bool kHasBufs;             // whether SourceOptions::buf_bytes means anything to it
  *       using Buffer;                               // a value that one release ends; assigning it moves it
  *       class Source;                               // Source(const SourceOptions &): what one thread allocates from
+ *           // Source(const SourceOptions &, Source &first): a further thread's, on the same pool; for threads alone
  *           std::size_t held_bytes() const;         // all that the allocator holds now, used and free
  *       static void alloc(Source &, std::size_t size, Buffer *);
  *       static void release(Buffer *);              // any thread
@@ -38,6 +39,7 @@ namespace bench
 struct SourceOptions {
     std::size_t buf_bytes = 16 * 1024; /* one pool for all cases unless a case says why not */
     std::size_t reserve = 0;           /* spare bytes in front of each buffer */
+    std::size_t largest = 4096;        /* bytes of the largest buffer that will be asked for */
 };
 
 /* What most peers say to the questions that few answer otherwise. */
