@@ -10,6 +10,7 @@ from suite import build, gbench, goals, machine, options, peers as beside, peert
 from suite.paths import RESULTS, shown
 
 OURS, THEIRS = "iobuf", "malloc"
+FOR_PEERS = ("live", "threads")  # they compare iobuf with itself
 ROUNDS, MIN_TIME = 12, 0.05
 QUICK_ROUNDS, QUICK_MIN_TIME = 5, 0.01
 FEWEST_ROUNDS = 3  # with fewer, an interval says nothing
@@ -152,13 +153,13 @@ def bench(pattern, quick, rounds, save):
 
 
 def of_this_bench(names):
-    """iobuf and malloc where both do the work, and the sweep of pool sizes; all else is for --peers."""
+    """iobuf and malloc where both do the work, and the sweep of pool sizes; all else, and what says how cost grows, is for --peers."""
     peers = {}
     for name in names:
         work, peer, _ = gbench.split(name)
         peers.setdefault(work, set()).add(peer)
-    return [name for name in names if gbench.split(name)[1] in (OURS, THEIRS) and
-            peers[gbench.split(name)[0]] >= {OURS, THEIRS}]
+    works = {work for work, found in peers.items() if found >= {OURS, THEIRS} and work not in FOR_PEERS}
+    return [name for name in names if gbench.split(name)[0] in works and gbench.split(name)[1] in (OURS, THEIRS)]
 
 
 def order_of_round(works, at, rounds):
