@@ -14,14 +14,15 @@ def cpus():
 built = set()  # by this process, which does not look for changes a second time
 
 
-def ensure(preset, targets=(), defines=()):
-    """Builds `targets` (default: all) of a preset; does next to nothing when they are up to date."""
+def ensure(preset, targets=(), defines=(), configure=False):
+    """Builds `targets` (default: all) of a preset; does next to nothing when they are up to date. `configure` looks again for
+    what the system has installed."""
     wanted = {(preset, target) for target in targets or ["all"]}
     if wanted <= built or (preset, "all") in built:
         return
     what = f"build {preset}" + (f" ({', '.join(targets)})" if targets else "")
     with say.step(what):
-        if defines or not (BUILD / preset / "build.ninja").is_file():
+        if configure or defines or not (BUILD / preset / "build.ninja").is_file():
             command.run(["cmake", "--preset", preset, *(f"-D{define}" for define in defines)], log=log(preset, "configure"))
         command.run(["cmake", "--build", BUILD / preset, "-j", cpus(), *(["--target", *targets] if targets else [])],
                     log=log(preset, "build"))

@@ -22,3 +22,35 @@ def median(values):
 def geometric_mean(values):
     import numpy
     return float(numpy.exp(numpy.log(values).mean()))
+
+
+def median_ratio(ours, theirs):
+    """Ours / theirs, the median over rounds, with the interval between two of its values that covers the true median in at least 95 %
+    of runs, whatever the distribution (the sign test's). A round in which something else took the processor widens it no more
+    than any other, where a mean would be lost to it for good."""
+    import numpy
+    import scipy.stats
+    ratios = numpy.sort(numpy.asarray(ours, float) / numpy.asarray(theirs, float))
+    at = int(scipy.stats.binom.ppf(0.025, len(ratios), 0.5)) - 1  # so many values lie outside at either end
+    low, high = (float(ratios[at]), float(ratios[-1 - at])) if at >= 0 else (None, None)
+    return {"ratio": float(numpy.median(ratios)), "low": low, "high": high}
+
+
+# A ratio that is known no better than this is not reported: its 95 % interval reaches further than +-10 %, or it comes from fewer
+# rounds than such an interval needs.
+NOISE_LIMIT = 0.10
+FEWEST_PAIRS = 6
+
+
+def noise(sure):
+    """Half the width of a ratio's interval, as a share of the ratio: 0.1 is +-10 %. None where there is no interval."""
+    if sure["low"] is None:
+        return None
+    return (sure["high"] / sure["low"]) ** 0.5 - 1
+
+
+def refusal(pairs, share):
+    """Why a ratio of so many pairs with such noise must not be reported; None when it may be."""
+    if pairs < FEWEST_PAIRS:
+        return f"too few: {pairs} of {FEWEST_PAIRS} rounds"
+    return f"too noisy: ±{share:.0%}".replace("%", " %") if share > NOISE_LIMIT else None

@@ -1,29 +1,37 @@
-"""iobuf bench: measures iobuf against malloc, in rounds, and says how sure each ratio is."""
+"""iobuf bench: measures iobuf against malloc, or with --peers against everything, in rounds, and says how sure each ratio is."""
 import json
+import pathlib
 import random
 import re
 
 import click
 
-from suite import build, command as commands, machine, options, say, stats, store
-from suite.paths import BUILD, RESULTS, shown
+from suite import build, gbench, goals, machine, options, peers as beside, peertable, plot, say, stats, store
+from suite.paths import RESULTS, shown
 
-PROGRAM = "bench/iobuf_bench"
 OURS, THEIRS = "iobuf", "malloc"
+FOR_PEERS = ("live", "threads")  # they compare iobuf with itself
 ROUNDS, MIN_TIME = 12, 0.05
 QUICK_ROUNDS, QUICK_MIN_TIME = 5, 0.01
 FEWEST_ROUNDS = 3  # with fewer, an interval says nothing
 
 
-@click.command(short_help="Measure iobuf against malloc.")
+@click.command(short_help="Measure iobuf against malloc, or against all its peers.")
 @click.option("--filter", "pattern", help="Only the benchmarks whose name (work/peer/size) matches this regular expression.")
-@click.option("--quick", is_flag=True, help=f"{QUICK_ROUNDS} short rounds instead of {ROUNDS}: wider intervals.")
+@click.option("--quick", is_flag=True, help=f"{QUICK_ROUNDS} short rounds, {beside.QUICK_ROUNDS} with --peers, instead of {ROUNDS}: wider intervals.")
 @click.option("--rounds", type=click.IntRange(min=FEWEST_ROUNDS), help="How many rounds.")
-@click.option("--record", is_flag=True, help="Also append a summary to results/bench.jsonl.")
+@click.option("--record", is_flag=True, help="Also append a summary to results/bench.jsonl; with --peers to peers.jsonl, and draw peers.svg.")
+@click.option("--peers", is_flag=True, help="Against every peer that is installed, judged by targets; counts instructions too.")
+@click.option("--against", multiple=True, type=click.Choice([*goals.PEERS, "malloc"]), metavar="PEER",
+              help=f"With --peers: only this peer, again for more: {', '.join(goals.PEERS)}; malloc: every malloc.")
+@click.option("--show", "show_only", is_flag=True, help="With --peers: measure nothing, show the last result.")
+@click.option("--markdown", is_flag=True, help="With --peers: print the table as Markdown, with where it comes from.")
+@click.option("--plot", "picture", type=click.Path(path_type=pathlib.Path), metavar="FILE.svg",
+              help="With --peers: draw time against size into this file too.")
 @options.results
 @options.as_json
 @options.verbose
-def command(pattern, quick, rounds, record, results, as_json):
+def command(pattern, quick, rounds, record, peers, against, show_only, markdown, picture, results, as_json):
     """Measure iobuf against malloc and print a ratio with its 95 % confidence interval for each work and size.
 
     \b
@@ -32,14 +40,29 @@ def command(pattern, quick, rounds, record, results, as_json):
     slow for a while slows both. A machine that does nothing else gives narrower intervals.
 
     \b
+    With --peers: against glibc's malloc, jemalloc, mimalloc, tcmalloc, DPDK, libevent, the Go package in
+    C and the floor of the machine, as far as installed. A malloc is preloaded, proven to be the one
+    that serves, and iobuf measured in the same process. A ratio whose interval is wider than +-10 % after
+    extra rounds is not reported.
+
+    \b
     Examples:
       scripts/iobuf bench                                  everything, about 3 minutes
       scripts/iobuf bench --quick --filter '^(frame|window)/'
       scripts/iobuf bench --rounds 30 --filter alloc_release
       scripts/iobuf bench --json | jq '.compared[] | {work, size, ratio}'
+      scripts/iobuf bench --peers                          against all, about 15 minutes
+      scripts/iobuf bench --peers --against tcmalloc --filter '^alloc_release/'
+      scripts/iobuf bench --peers --show --markdown        the last result, for a README
 
-    Exit status: 0 measured, 1 a benchmark's own check failed, 2 wrong usage, 3 could not run.
+    Exit status: 0 measured, 1 a benchmark's own check failed or, with --peers, a target is missed for
+    sure, 2 wrong usage, 3 could not run, or no ratio could be reported for noise.
     """
+    if peers:
+        return command_peers(pattern, quick, rounds, record, against, show_only, markdown, picture, results, as_json)
+    for name, given in (("--against", against), ("--show", show_only), ("--markdown", markdown), ("--plot", picture)):
+        if given:
+            raise click.UsageError(f"{name} needs --peers")
     summary = bench(pattern, quick, rounds, lambda partial: store.write_json(results / "bench.json", partial))
     if record:
         append(summary)
@@ -50,6 +73,44 @@ def command(pattern, quick, rounds, record, results, as_json):
     return 1 if summary["errors"] else 0
 
 
+def command_peers(pattern, quick, rounds, record, against, show_only, markdown, picture, results, as_json):
+    path = results / "peers.json"
+    if show_only:
+        summary = store.read_json(path, "peers", "scripts/iobuf bench --peers")
+        if summary is None:
+            raise say.Stop(f"{shown(path)} is not there yet: run scripts/iobuf bench --peers")
+    else:
+        if rounds and rounds < stats.FEWEST_PAIRS:
+            raise click.UsageError(f"--rounds: with --peers at least {stats.FEWEST_PAIRS}, else no ratio can be reported")
+        summary = beside.measure(pattern, quick, rounds, against, lambda partial: store.write_json(path, partial))
+    if record:
+        store.append_line(RESULTS / "peers.jsonl", beside.for_record(summary))
+    try:
+        draw(summary, [results / "peers.svg", *([RESULTS / "peers.svg"] if record else []), *([picture] if picture else [])])
+        if as_json:
+            click.echo(json.dumps(summary, indent=1))
+        elif markdown:
+            click.echo(peertable.markdown(summary))
+        else:
+            peertable.show(summary)
+        for error in summary["errors"]:
+            say.error(f"{error['case']}: {error['message']}")
+        return beside.status(summary)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise say.Stop(f"{shown(path)} lacks what the table needs ({error!r}): run scripts/iobuf bench --peers again") from None
+
+
+def draw(summary, paths):
+    try:
+        text = plot.svg(summary)
+    except say.Stop as stop:  # the figures are worth having without a picture
+        say.line(str(stop))
+        return
+    for path in paths if text else ():
+        store.write(path, text)
+        say.line(f"plot: {shown(path)}")
+
+
 def bench(pattern, quick, rounds, save):
     """Measures round by round; `save` gets the summary after each, so that little is lost when something stops it."""
     if pattern is not None:
@@ -58,8 +119,8 @@ def bench(pattern, quick, rounds, save):
         except re.error as error:
             raise click.UsageError(f"--filter: {error}") from None
     build.ensure("release", ["iobuf_bench"])
-    program = build.program("release", PROGRAM)
-    cases = [case for case in list_cases(program) if pattern is None or re.search(pattern, case)]
+    program = build.program("release", gbench.PROGRAM)
+    cases = [case for case in of_this_bench(gbench.listed(program)) if pattern is None or re.search(pattern, case)]
     if not cases:
         raise click.UsageError(f"no benchmark matches {pattern!r}: {shown(program)} --benchmark_list_tests names them")
     rounds = rounds or (QUICK_ROUNDS if quick else ROUNDS)
@@ -91,9 +152,19 @@ def bench(pattern, quick, rounds, save):
     return summary
 
 
+def of_this_bench(names):
+    """iobuf and malloc where both do the work, and the sweep of pool sizes; all else is for --peers."""
+    peers = {}
+    for name in names:
+        work, peer, _ = gbench.split(name)
+        peers.setdefault(work, set()).add(peer)
+    works = {work for work, found in peers.items() if found >= {OURS, THEIRS} and work not in FOR_PEERS}
+    return [name for name in names if gbench.split(name)[0] in works and gbench.split(name)[1] in (OURS, THEIRS)]
+
+
 def order_of_round(works, at, rounds):
     """All works in random order; one that is not compared with a peer, pool_size, only in the first half of the rounds."""
-    paired = [work for work, cases in works.items() if len({split(case)[2] for case in cases}) < len(cases)]
+    paired = [work for work, cases in works.items() if len({gbench.split(case)[2] for case in cases}) < len(cases)]
     order = [work for work in works if work in paired or at < max(FEWEST_ROUNDS, rounds // 2)]
     return random.sample(order, len(order))
 
@@ -104,43 +175,14 @@ def append(summary):
     store.append_line(RESULTS / "bench.jsonl", summary | {"cases": cases})
 
 
-def list_cases(program):
-    return [text for text in commands.run([program, "--benchmark_list_tests"])[1].split("\n") if "/" in text]
-
-
-def one_round(program, cases, min_time, measured, errors):
+def one_round(program, names, min_time, measured, errors):
     """Runs these cases once, in one process; adds a measurement to each, or to `errors` why there is none."""
-    out = BUILD / "bench" / "round.json"
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.unlink(missing_ok=True)
-    names = "|".join(re.escape(case) for case in cases)
-    args = [program, f"--benchmark_filter=^({names})$", f"--benchmark_min_time={min_time}", f"--benchmark_out={out}",
-            "--benchmark_out_format=json", "--benchmark_enable_random_interleaving=true"]
-    status, output = commands.run(args, check=False)
-    try:
-        runs = json.loads(out.read_text())["benchmarks"]
-    except (OSError, ValueError, KeyError):
-        tail = "\n".join("  " + text for text in output.strip().splitlines()[-10:])
-        raise say.Stop(f"{shown(program)} ended without a result, {commands.ended(status)}:\n{tail}") from None
-    for run in runs:
+    for run in gbench.run(program, names, min_time)["benchmarks"]:
         if run.get("error_occurred"):
             if run["name"] not in {error["case"] for error in errors}:
                 errors.append({"case": run["name"], "message": run.get("error_message", "")})
-        elif run.get("run_type", "iteration") == "iteration":
+        else:
             measured[run["name"]].append(run)
-
-
-def nanoseconds(run):
-    """Time per item: of the processor for work on one thread, of the clock where threads wait for each other."""
-    clock = "/real_time" in run["name"] or "/threads:" in run["name"] or "/manual_time" in run["name"]
-    return run["real_time" if clock else "cpu_time"] * {"ns": 1, "us": 1e3, "ms": 1e6, "s": 1e9}[run["time_unit"]]
-
-
-def split(case):
-    """work, peer, size of a name, without what google-benchmark adds to it."""
-    work, peer, *rest = case.split("/")
-    rest = [part for part in rest if not re.match(r"(real_time|manual_time|process_time|threads:|min_time:|iterations:)", part)]
-    return work, peer, "/".join(rest)
 
 
 def summarise(head, measured, errors, done, rounds):
@@ -149,8 +191,8 @@ def summarise(head, measured, errors, done, rounds):
         runs = runs[:done]
         if not runs:
             continue
-        work, peer, size = split(case)
-        times = [nanoseconds(run) for run in runs]
+        work, peer, size = gbench.split(case)
+        times = [gbench.nanoseconds(run) for run in runs]
         row = {"work": work, "peer": peer, "size": size, "ns": stats.median(times), "rounds_ns": times}
         for counter in ("bytes_per_second", "held_per_live", "buf_bytes"):
             values = [run[counter] for run in runs if counter in run]
