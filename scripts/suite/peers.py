@@ -1,7 +1,8 @@
 """Measures iobuf beside its peers, in rounds, and says what came out in one JSON summary.
 
 A ratio is taken between two cases of one process only: the two stand in one binary, under one malloc, interleaved at random.
-So each malloc that is preloaded has processes of its own, in which iobuf is measured too; all other peers share glibc's."""
+So each malloc that is preloaded has processes of its own, in which iobuf is measured too. DPDK has as well, since the thread that it
+starts makes glibc's malloc take locks. All other peers share glibc's."""
 import dataclasses
 import random
 import re
@@ -22,6 +23,7 @@ PLAIN = "glibc"  # the malloc of the processes without a preload
 PRELOADS = {"jemalloc": ["libjemalloc.so.2"], "mimalloc": ["libmimalloc.so.2", "libmimalloc.so.2.0", "libmimalloc.so.3"],
             "tcmalloc": ["libtcmalloc_minimal.so.4", "libtcmalloc.so.4"]}
 NOT_HERE = ("pool_size",)  # a sweep of one peer, which is bench's
+ALONE = ("dpdk",)
 CONSTANTS = "constant"  # of the machine: what an atomic, a lock, a copy cost
 
 
@@ -35,7 +37,7 @@ class Group:
 
     @property
     def args(self):
-        return ["--malloc", self.name]
+        return ["--malloc", self.name if self.name in MALLOCS else PLAIN]
 
     @property
     def env(self):
@@ -51,7 +53,7 @@ class Sample:
 
 
 def group_of(peer):
-    return peer if peer in PRELOADS else PLAIN
+    return peer if peer in PRELOADS or peer in ALONE else PLAIN
 
 
 # -- what there is to measure
@@ -72,6 +74,8 @@ def find(program, pattern, against):
         elif not any(gbench.split(name)[1] == peer for name in names[PLAIN]):
             reason = re.search(rf"without {peer}: (.*)", listing)  # it is there, and cannot work on this machine
             absent.append({"peer": peer, "why": reason[1] if reason else "is not installed"})
+        elif peer in ALONE:
+            libraries[peer], names[peer] = None, names[PLAIN]
     for name, library in libraries.items():
         works = chosen(names[name], name, wanted, pattern, bool(against))
         if works:
