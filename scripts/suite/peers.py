@@ -228,7 +228,8 @@ def judged_ratio(ours, theirs):
     refused = stats.refusal(len(ours), noise or 0)
     if refused:
         sure = {"ratio": None, "low": None, "high": None}
-    return sure | {"noise": noise, "pairs": len(ours), "refused": refused, "ours_ns": stats.median(ours), "peer_ns": stats.median(theirs)}
+    return sure | {"noise": noise, "pairs": len(ours), "refused": refused, "ours_ns": stats.median(ours), "peer_ns": stats.median(theirs),
+                   "rounds_ns": [list(both) for both in zip(ours, theirs)]}
 
 
 def judge_goals(samples, counts, against):
@@ -328,4 +329,5 @@ def status(summary):
 
 def for_record(summary):
     """Without what each round measured: that is large, and in the file it came from."""
-    return summary | {"cases": [{name: value for name, value in case.items() if name != "rounds_ns"} for case in summary["cases"]]}
+    return summary | {part: [{name: value for name, value in row.items() if name != "rounds_ns"} for row in summary[part]]
+                      for part in ("goals", "compared", "cases")}
