@@ -14,7 +14,7 @@ from suite.goals import BEST, MALLOCS, OURS
 from suite.paths import shown
 
 ROUNDS, MIN_TIME = 12, 0.02
-QUICK_ROUNDS, QUICK_MIN_TIME = 5, 0.005
+QUICK_ROUNDS, QUICK_MIN_TIME = 6, 0.005
 REPETITIONS = 3  # of each case in a process, spread over it; their median is the round's time
 EXTRA = 2  # times the rounds, at most, are added for pairs that are too noisy
 
@@ -223,7 +223,7 @@ def pair(samples, ours, theirs, group):
 
 def judged_ratio(ours, theirs):
     """Ours over theirs with its interval; without either where it must not be reported."""
-    sure = stats.ratio(theirs, ours)
+    sure = stats.median_ratio(ours, theirs)
     noise = stats.noise(sure)
     refused = stats.refusal(len(ours), noise or 0)
     if refused:
@@ -260,7 +260,7 @@ def best_malloc(samples, goal):
         found = [(sample.times[goal.work, goal.ours, goal.size], sample.times[goal.work, malloc, goal.size]) for sample in samples
                  if {(goal.work, goal.ours, goal.size), (goal.work, malloc, goal.size)} <= sample.times.keys()]
         if found:
-            ratios[malloc] = stats.ratio([other for _, other in found], [mine for mine, _ in found])["ratio"]
+            ratios[malloc] = stats.median_ratio([mine for mine, _ in found], [other for _, other in found])["ratio"]
     return max(ratios, key=ratios.get, default=None)
 
 

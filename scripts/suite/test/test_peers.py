@@ -47,10 +47,22 @@ class TestNoise:
         assert stats.noise({"ratio": 2.0, "low": 2 / 1.1, "high": 2 * 1.1}) == pytest.approx(0.1)
 
     def test_no_interval_no_noise(self):
-        assert stats.noise(stats.ratio([1.0], [2.0])) is None
+        assert stats.noise(stats.median_ratio([1.0] * 5, [2.0] * 5)) is None
 
-    @pytest.mark.parametrize("pairs, share, said", [(12, 0.14, "too noisy: ±14 %"), (4, 0.0, "too few: 4 of 5 rounds"),
-                                                    (12, 0.10, None), (5, 0.0, None)])
+    @pytest.mark.parametrize("count, outside", [(6, 0), (8, 0), (9, 1), (12, 2), (17, 4), (36, 11)])
+    def test_interval_covers_the_median_in_95_of_100_runs(self, count, outside):
+        """The sign test's table: the largest number of values outside at either end with at most 2.5 % of coin throws there."""
+        sure = stats.median_ratio(range(1, count + 1), [1] * count)
+        assert (sure["low"], sure["high"]) == (outside + 1, count - outside)
+        chance = [math.comb(count, heads) / 2**count for heads in range(count + 1)]
+        assert sum(chance[:outside + 1]) <= 0.025 < sum(chance[:outside + 2])
+
+    def test_one_stalled_round_does_not_spoil_the_rest(self):
+        sure = stats.median_ratio([1.0, 1.01, 0.99, 1.02, 0.98, 1.0, 1.01, 0.99, 50.0], [1.0] * 9)
+        assert sure["ratio"] == 1.0 and stats.noise(sure) < 0.03
+
+    @pytest.mark.parametrize("pairs, share, said", [(12, 0.14, "too noisy: ±14 %"), (5, 0.0, "too few: 5 of 6 rounds"),
+                                                    (12, 0.10, None), (6, 0.0, None)])
     def test_refusal(self, pairs, share, said):
         assert stats.refusal(pairs, share) == said
 
@@ -239,7 +251,7 @@ class TestShown:
 
 class TestCommandLine:
     @pytest.mark.parametrize("args, word", [(["--peers", "--against", "nothing"], "tcmalloc"), (["--against", "dpdk"], "--peers"),
-                                            (["--markdown"], "--peers"), (["--peers", "--rounds", "4"], "at least 5"),
+                                            (["--markdown"], "--peers"), (["--peers", "--rounds", "5"], "at least 6"),
                                             (["--show"], "--peers"), (["--peers", "--filter", "("], "--filter")])
     def test_wrong_use_is_one_line_and_status_2(self, args, word):
         check_one_line(iobuf("bench", *args), 2, word)

@@ -18,7 +18,7 @@ FEWEST_ROUNDS = 3  # with fewer, an interval says nothing
 
 @click.command(short_help="Measure iobuf against malloc, or against all its peers.")
 @click.option("--filter", "pattern", help="Only the benchmarks whose name (work/peer/size) matches this regular expression.")
-@click.option("--quick", is_flag=True, help=f"{QUICK_ROUNDS} short rounds instead of {ROUNDS}: wider intervals.")
+@click.option("--quick", is_flag=True, help=f"{QUICK_ROUNDS} short rounds instead of {ROUNDS} ({beside.QUICK_ROUNDS} with --peers): wider intervals.")
 @click.option("--rounds", type=click.IntRange(min=FEWEST_ROUNDS), help="How many rounds.")
 @click.option("--record", is_flag=True, help="Also append a summary to results/bench.jsonl (with --peers peers.jsonl, and draw peers.svg).")
 @click.option("--peers", is_flag=True, help="Against every peer that is installed, judged by the table of targets; counts instructions.")
