@@ -4,8 +4,6 @@
 #ifndef BENCH_CASES_FRAME_H
 #define BENCH_CASES_FRAME_H
 
-#include <algorithm>
-
 #include "cases/cases.h"
 
 namespace bench
@@ -14,15 +12,10 @@ namespace bench
 namespace frame_case
 {
 
-inline std::size_t largest(const Stream &stream)
-{
-    return *std::max_element(stream.sizes.begin(), stream.sizes.end());
-}
-
 inline SourceOptions frame_options(const Stream &stream)
 {
     SourceOptions options;
-    options.largest = largest(stream);
+    options.largest = largest_of(stream);
     options.reserve = kHeaderBytes;
     return options;
 }
@@ -86,9 +79,9 @@ template <class Peer> void register_frame(const Traces &traces)
         add_case<Peer>("frame", std::to_string(size), [size](benchmark::State &state) {
             frame_case::frame<Peer>(state, fixed_stream(size, frame_case::kPayloads));
         });
-    if (frame_case::largest(traces.http) <= Peer::kLargest)
+    if (largest_of(traces.http) <= Peer::kLargest)
         add_case<Peer>("frame_http", "mixed", [&traces](benchmark::State &state) { frame_case::frame<Peer>(state, traces.http); });
-    if (frame_case::largest(traces.resp) <= Peer::kLargest)
+    if (largest_of(traces.resp) <= Peer::kLargest)
         add_case<Peer>("frame_resp", "mixed", [&traces](benchmark::State &state) { frame_case::frame<Peer>(state, traces.resp); });
 }
 

@@ -45,7 +45,8 @@ template <class Peer, class Reader> void read_one(Reader &reader, std::size_t si
 
 template <class Peer> void from_memory(benchmark::State &state, const Stream &stream)
 {
-    const SourceOptions options;
+    SourceOptions options;
+    options.largest = largest_of(stream);
     typename Peer::Source source(options);
     MemoryInput input(stream);
     typename Peer::template Reader<MemoryInput> reader(source, &input);
@@ -110,20 +111,25 @@ template <class Peer> void from_socket(benchmark::State &state, std::size_t size
 
 } // namespace reader_case
 
-template <class Peer> void register_reader(const Traces &traces)
+template <class Peer> void register_reader_from_memory(const Traces &traces)
 {
-    for (const std::size_t size : {100u, 1024u}) {
+    for (const std::size_t size : {100u, 1024u})
         add_case<Peer>("reader", std::to_string(size), [size](benchmark::State &state) {
             reader_case::from_memory<Peer>(state, fixed_stream(size, reader_case::kStreamBytes));
         });
-        add_case<Peer>(
-            "reader_socket", std::to_string(size), [size](benchmark::State &state) { reader_case::from_socket<Peer>(state, size); },
-            in_batches(reader_case::kFillBytes / size));
-    }
     add_case<Peer>("reader_http", "mixed",
                    [&traces](benchmark::State &state) { reader_case::from_memory<Peer>(state, traces.http); });
     add_case<Peer>("reader_resp", "mixed",
                    [&traces](benchmark::State &state) { reader_case::from_memory<Peer>(state, traces.resp); });
+}
+
+template <class Peer> void register_reader(const Traces &traces)
+{
+    register_reader_from_memory<Peer>(traces);
+    for (const std::size_t size : {100u, 1024u})
+        add_case<Peer>(
+            "reader_socket", std::to_string(size), [size](benchmark::State &state) { reader_case::from_socket<Peer>(state, size); },
+            in_batches(reader_case::kFillBytes / size));
 }
 
 } // namespace bench

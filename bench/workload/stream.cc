@@ -5,6 +5,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdlib>
 #include <fstream>
@@ -150,6 +151,11 @@ bool load_http(const std::string &path, Stream *stream, std::string *error)
 bool load_resp(const std::string &path, Stream *stream, std::string *error)
 {
     return load(path, resp_reply, stream, error);
+}
+
+std::size_t largest_of(const Stream &stream)
+{
+    return *std::max_element(stream.sizes.begin(), stream.sizes.end());
 }
 
 std::vector<Message> messages_of(const Stream &stream)

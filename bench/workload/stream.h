@@ -36,6 +36,9 @@ bool load_http(const std::string &path, Stream *stream, std::string *error);
 /* RESP2 replies: each message is one complete reply. As above. */
 bool load_resp(const std::string &path, Stream *stream, std::string *error);
 
+/* Bytes of the stream's largest message. */
+std::size_t largest_of(const Stream &stream);
+
 std::vector<Message> messages_of(const Stream &stream);
 
 /* FNV-1a, to compare what the peers delivered. Start with kChecksumSeed. */
