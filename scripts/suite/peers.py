@@ -303,7 +303,7 @@ def every_case(samples):
             values = [sample.counters[work, peer, size][counter] for sample in own if counter in sample.counters[work, peer, size]]
             row[counter] = stats.median(values) if values else None
         rows.append(row)
-    return rows
+    return sorted(rows, key=lambda row: (row["work"], len(row["size"]), row["size"], row["peer"]))
 
 
 def memory(cases):

@@ -66,12 +66,7 @@ def by_peer(summary, key, text, title):
     for case in cases:
         rows.setdefault((case["work"], case["size"]), {})[case["peer"]] = text(case[key])
     return Table(title, ["work", ">size", *(f">{peer}" for peer in peers)],
-                 [[work, size, *(row.get(peer, "") for peer in peers)] for (work, size), row in sorted(rows.items(), key=by_size)])
-
-
-def by_size(row):
-    (work, size), _ = row
-    return work, len(size), size
+                 [[work, size, *(row.get(peer, "") for peer in peers)] for (work, size), row in rows.items()])
 
 
 def constants(summary):
