@@ -19,6 +19,7 @@
 #include "cases/cases.h"
 #include "peers/malloc_account.h"
 #include "peers/peers.h"
+#include "workload/ring.h"
 
 namespace bench
 {
@@ -155,6 +156,8 @@ int main(int argc, char **argv)
     }
     if (bench::options().iterations == 0)
         bench::held_start();
+    else
+        bench::Backoff::patience = 0;
     const bench::Traces traces = bench::load_traces(bench::options().traces);
     bench::register_peers(traces);
     bench::register_constants();

@@ -1,9 +1,10 @@
 /* constant: what the machine's own primitives cost, to judge the other figures by: a locked add, a mutex taken and given back, both
  * by one thread alone, and a memcpy that stays in the first-level cache, to an aligned destination and to one 8 bytes off.
  */
+#include <pthread.h>
+
 #include <atomic>
 #include <cstring>
-#include <mutex>
 
 #include "cases/cases.h"
 
@@ -24,14 +25,21 @@ void atomic_add(benchmark::State &state)
         fail(state, "not every add was done");
 }
 
+/* Shared between processes, since glibc takes a private one without any atomic as long as no case has started a thread. */
 void mutex(benchmark::State &state)
 {
-    alignas(64) std::mutex mutex;
+    pthread_mutexattr_t attributes;
+    alignas(64) pthread_mutex_t mutex;
+    if (pthread_mutexattr_init(&attributes) != 0 || pthread_mutexattr_setpshared(&attributes, PTHREAD_PROCESS_SHARED) != 0 ||
+        pthread_mutex_init(&mutex, &attributes) != 0)
+        return fail(state, "no mutex");
+    pthread_mutexattr_destroy(&attributes);
     for (auto _ : state) {
-        mutex.lock();
+        pthread_mutex_lock(&mutex);
         escape(&mutex);
-        mutex.unlock();
+        pthread_mutex_unlock(&mutex);
     }
+    pthread_mutex_destroy(&mutex);
 }
 
 constexpr std::size_t kLine = 64;

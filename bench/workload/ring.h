@@ -17,9 +17,12 @@ namespace bench
 class Backoff
 {
   public:
+    /* How often it waits on the processor. Where instructions are counted none is the right number: waiting is not the work. */
+    static inline unsigned patience = 255;
+
     void wait()
     {
-        if (++spins_ < 256) {
+        if (++spins_ <= patience) {
 #if defined(__x86_64__) || defined(__i386__)
             __builtin_ia32_pause();
 #endif
