@@ -267,7 +267,7 @@ def best_malloc(samples, goal):
 def verdict(goal, found, count):
     """Of both bounds: a missed one decides, then a ratio that was refused, then one that is not sure."""
     number = count["count"]
-    by_count = "" if number is None else goals.judge(number, goal.instructions, number * (1 - callgrind.SPIN) if count["spinning"] else None)
+    by_count = "" if number is None else goals.judge(number, goal.instructions, number * (1 - callgrind.SLACK) if count["varies"] else None)
     by_time = "refused" if found["refused"] else goals.judge(found["ratio"], goal.at_most, found["low"], found["high"])
     if goal.at_most is None:
         return by_time if by_time == "refused" else ""

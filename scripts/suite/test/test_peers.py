@@ -121,13 +121,13 @@ class TestGoals:
 
     def test_too_many_instructions_are_not_reached(self):
         for count, said in ((32, "reached"), (33, "not reached"), (None, "reached in time")):
-            counts = [{"work": "alloc_release", "peer": "iobuf", "size": "64", "count": count, "note": None, "spinning": False}]
+            counts = [{"work": "alloc_release", "peer": "iobuf", "size": "64", "count": count, "note": None, "varies": False}]
             row = goal_row(summary(samples(), counts), "alloc_release", "64", "tcmalloc")
             assert (row["instructions"], row["verdict"]) == (count, said)
 
-    def test_spinning_makes_a_count_no_more_than_not_sure_of_a_near_bound(self):
+    def test_count_that_varies_is_not_sure_of_a_near_bound(self):
         for count, said in ((58, "reached"), (60, "not sure"), (70, "not reached")):
-            counts = [{"work": "cross_thread", "peer": "iobuf", "size": "64", "count": count, "note": None, "spinning": True}]
+            counts = [{"work": "cross_thread", "peer": "iobuf", "size": "64", "count": count, "note": None, "varies": True}]
             assert goal_row(summary(samples(), counts), "cross_thread", "64", "dpdk")["verdict"] == said
 
     def test_best_malloc_is_the_one_that_leaves_least(self):
