@@ -5,9 +5,10 @@ iterations leaves the loop alone: start, warm-up and the writing of results are 
 the loop, which touch the buffer and hide its size from the compiler, are in it for every peer.
 
 cross_thread has two threads, of which Valgrind runs one at a time, a turn each: one fills the ring, the other empties it. What is
-counted is both sides' work, the ring's own instructions, and looking at a ring that is full or empty before the turn is given away; under
---iterations the benchmark does not spin. That last part depends on the schedule and only ever adds, so that the least of some runs is
-taken, and a bound that is passed by less than SLACK is not called missed. The floor's count of the same work says how much the ring is."""
+counted is both sides' work, the ring's own instructions, and looking at a ring that is full or empty before the turn is given away;
+under --iterations the benchmark does not spin. That last part depends on the schedule and only ever adds, so that the least of some
+runs is taken, and a bound that is passed by less than SLACK is not called missed. The floor's count of the same work says how much
+the ring is."""
 import re
 
 from suite import command, gbench, goals, say

@@ -6,6 +6,7 @@ from suite import command, say
 from suite.paths import BUILD, shown
 
 PROGRAM = "bench/iobuf_bench"
+ADDED = "[a-z]+_time|[a-z_]+:[^/]*"  # parts of a name that google-benchmark adds: real_time, threads:2, iterations:100
 
 
 def listed(program, args=(), env=None):
@@ -27,8 +28,8 @@ def outcome(program, cases, args, env=None, under=()):
     out.unlink(missing_ok=True)
     names = "|".join(re.escape("/".join(split(case))) for case in cases)
     # The arguments may change what google-benchmark adds to a name, /iterations:100, so that is left open.
-    status, output = command.run([*under, program, f"--benchmark_filter=^({names})(/[a-z]+_time|/[a-z_]+:[^/]*)*$",
-                                  f"--benchmark_out={out}", "--benchmark_out_format=json", *args], env=env, check=False)
+    status, output = command.run([*under, program, f"--benchmark_filter=^({names})(/({ADDED}))*$", f"--benchmark_out={out}",
+                                  "--benchmark_out_format=json", *args], env=env, check=False)
     try:
         document = json.loads(out.read_text())
         document["benchmarks"] = [run for run in document["benchmarks"] if run.get("run_type", "iteration") == "iteration"]
@@ -47,5 +48,5 @@ def nanoseconds(run):
 def split(case):
     """work, peer, size of a name, without what google-benchmark adds to it."""
     work, peer, *rest = case.split("/")
-    rest = [part for part in rest if not re.match(r"(real_time|manual_time|process_time|threads:|min_time:|iterations:|repeats:)", part)]
+    rest = [part for part in rest if not re.fullmatch(ADDED, part)]
     return work, peer, "/".join(rest)

@@ -82,7 +82,8 @@ def preloaded(program, malloc):
     """(library, names of the cases) under the malloc, which the program has proven to be the one that serves it; or why not."""
     reason = "is not installed"
     for library in PRELOADS[malloc]:
-        status, output = command.run([program, "--malloc", malloc, "--benchmark_list_tests"], env={"LD_PRELOAD": library}, check=False)
+        status, output = command.run([program, "--malloc", malloc, "--benchmark_list_tests"], env={"LD_PRELOAD": library},
+                                     check=False)
         if "cannot be preloaded" in output:
             continue
         if status == 0:
@@ -228,8 +229,8 @@ def judged_ratio(ours, theirs):
     refused = stats.refusal(len(ours), noise or 0)
     if refused:
         sure = {"ratio": None, "low": None, "high": None}
-    return sure | {"noise": noise, "pairs": len(ours), "refused": refused, "ours_ns": stats.median(ours), "peer_ns": stats.median(theirs),
-                   "rounds_ns": [list(both) for both in zip(ours, theirs)]}
+    return sure | {"noise": noise, "pairs": len(ours), "refused": refused, "ours_ns": stats.median(ours),
+                   "peer_ns": stats.median(theirs), "rounds_ns": [list(both) for both in zip(ours, theirs)]}
 
 
 def judge_goals(samples, counts, against):
@@ -266,8 +267,10 @@ def best_malloc(samples, goal):
 
 def verdict(goal, found, count):
     """Of both bounds: a missed one decides, then a ratio that was refused, then one that is not sure."""
-    number = count["count"]
-    by_count = "" if number is None else goals.judge(number, goal.instructions, number * (1 - callgrind.SLACK) if count["varies"] else None)
+    by_count = ""
+    if count["count"] is not None:
+        low = count["count"] * (1 - callgrind.SLACK) if count["varies"] else None
+        by_count = goals.judge(count["count"], goal.instructions, low)
     by_time = "refused" if found["refused"] else goals.judge(found["ratio"], goal.at_most, found["low"], found["high"])
     if goal.at_most is None:
         return by_time if by_time == "refused" else ""

@@ -52,8 +52,9 @@ def series(summary):
 def draw(axes, lines, summary):
     for peer, points in lines.items():
         sizes, times = zip(*points)
-        axes.plot(sizes, times, color=COLOURS[peer], linewidth=3.5 if peer == OURS else 1.8, linestyle="--" if peer in BROKEN else "-",
-                  marker="o", markersize=5 if peer == OURS else 3, zorder=3 if peer == OURS else 2, gid=f"line-{peer}")
+        ours = peer == OURS
+        axes.plot(sizes, times, color=COLOURS[peer], linewidth=3.5 if ours else 1.8, linestyle="--" if peer in BROKEN else "-",
+                  marker="o", markersize=5 if ours else 3, zorder=3 if ours else 2, gid=f"line-{peer}")
     axes.set_xscale("log", base=2)
     axes.set_yscale("log")
     axes.set_facecolor(PAPER)
@@ -70,7 +71,8 @@ def draw(axes, lines, summary):
     for peer, height in apart({peer: time for peer, (_, time) in last.items()}, low, high, 0.05).items():
         axes.annotate(NAMES.get(peer, peer), xy=last[peer], xytext=(sizes[-1] * 1.35, height), textcoords="data", va="center",
                       color=COLOURS[peer], fontweight="bold" if peer == OURS else "normal", annotation_clip=False,
-                      arrowprops={"arrowstyle": "-", "color": COLOURS[peer], "linewidth": 0.6, "shrinkA": 0, "shrinkB": 4, "relpos": (0, 0.5)})
+                      arrowprops={"arrowstyle": "-", "color": COLOURS[peer], "linewidth": 0.6, "shrinkA": 0, "shrinkB": 4,
+                                  "relpos": (0, 0.5)})
     axes.set_title("take a buffer, write to it, release it: time against size (lower is better)", loc="left", fontsize=12)
     axes.set_xlabel(f"{summary['machine']['cpu']}, {summary['date'][:10]}, commit {summary['commit']}", fontsize=9)
     axes.figure.subplots_adjust(left=0.09, right=0.77, top=0.92, bottom=0.12)

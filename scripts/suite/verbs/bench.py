@@ -18,10 +18,10 @@ FEWEST_ROUNDS = 3  # with fewer, an interval says nothing
 
 @click.command(short_help="Measure iobuf against malloc, or against all its peers.")
 @click.option("--filter", "pattern", help="Only the benchmarks whose name (work/peer/size) matches this regular expression.")
-@click.option("--quick", is_flag=True, help=f"{QUICK_ROUNDS} short rounds instead of {ROUNDS} ({beside.QUICK_ROUNDS} with --peers): wider intervals.")
+@click.option("--quick", is_flag=True, help=f"{QUICK_ROUNDS} short rounds, {beside.QUICK_ROUNDS} with --peers, instead of {ROUNDS}: wider intervals.")
 @click.option("--rounds", type=click.IntRange(min=FEWEST_ROUNDS), help="How many rounds.")
-@click.option("--record", is_flag=True, help="Also append a summary to results/bench.jsonl (with --peers peers.jsonl, and draw peers.svg).")
-@click.option("--peers", is_flag=True, help="Against every peer that is installed, judged by the table of targets; counts instructions.")
+@click.option("--record", is_flag=True, help="Also append a summary to results/bench.jsonl; with --peers to peers.jsonl, and draw peers.svg.")
+@click.option("--peers", is_flag=True, help="Against every peer that is installed, judged by targets; counts instructions too.")
 @click.option("--against", multiple=True, type=click.Choice([*goals.PEERS, "malloc"]), metavar="PEER",
               help=f"With --peers: only this peer, again for more: {', '.join(goals.PEERS)}; malloc: every malloc.")
 @click.option("--show", "show_only", is_flag=True, help="With --peers: measure nothing, show the last result.")
@@ -153,7 +153,7 @@ def bench(pattern, quick, rounds, save):
 
 
 def of_this_bench(names):
-    """iobuf and malloc where both do the work, and the sweep of pool sizes; all else, and what says how cost grows, is for --peers."""
+    """iobuf and malloc where both do the work, and the sweep of pool sizes; all else is for --peers."""
     peers = {}
     for name in names:
         work, peer, _ = gbench.split(name)
