@@ -3,7 +3,6 @@
 A ratio is taken between two cases of one process only: the two stand in one binary, under one malloc, interleaved at random.
 So each malloc that is preloaded has processes of its own, in which iobuf is measured too; all other peers share glibc's."""
 import dataclasses
-import os
 import random
 import re
 
