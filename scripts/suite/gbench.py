@@ -9,9 +9,13 @@ PROGRAM = "bench/iobuf_bench"
 ADDED = "[a-z]+_time|[a-z_]+:[^/]*"  # parts of a name that google-benchmark adds: real_time, threads:2, iterations:100
 
 
-def listed(program, args=(), env=None):
+def listed(program, args=()):
     """Names as google-benchmark gives them: work/peer/size, and what it adds."""
-    return [text for text in command.run([program, *args, "--benchmark_list_tests"], env=env)[1].split("\n") if "/" in text]
+    return names(command.run([program, *args, "--benchmark_list_tests"])[1])
+
+
+def names(listing):
+    return [text for text in listing.split("\n") if re.match(r"\w+/", text)]
 
 
 def run(program, cases, min_time, args=(), env=None, repetitions=1):
@@ -26,9 +30,9 @@ def outcome(program, cases, args, env=None, under=()):
     out = BUILD / "bench" / "round.json"
     out.parent.mkdir(parents=True, exist_ok=True)
     out.unlink(missing_ok=True)
-    names = "|".join(re.escape("/".join(split(case))) for case in cases)
+    wanted = "|".join(re.escape("/".join(split(case))) for case in cases)
     # The arguments may change what google-benchmark adds to a name, /iterations:100, so that is left open.
-    status, output = command.run([*under, program, f"--benchmark_filter=^({names})(/({ADDED}))*$", f"--benchmark_out={out}",
+    status, output = command.run([*under, program, f"--benchmark_filter=^({wanted})(/({ADDED}))*$", f"--benchmark_out={out}",
                                   "--benchmark_out_format=json", *args], env=env, check=False)
     try:
         document = json.loads(out.read_text())

@@ -59,7 +59,8 @@ def group_of(peer):
 def find(program, pattern, against):
     """The groups with their cases, and the peers that are not installed, each with the reason."""
     wanted = [peer for peer in goals.PEERS if not against or peer in against or "malloc" in against and peer in MALLOCS]
-    names, groups, absent = {PLAIN: gbench.listed(program, ["--malloc", PLAIN])}, {}, []
+    listing = command.run([program, "--malloc", PLAIN, "--benchmark_list_tests"])[1]
+    names, groups, absent = {PLAIN: gbench.names(listing)}, {}, []
     libraries = {PLAIN: None}
     for peer in wanted:
         if peer in PRELOADS:
@@ -69,12 +70,18 @@ def find(program, pattern, against):
             else:
                 libraries[peer], names[peer] = found
         elif not any(gbench.split(name)[1] == peer for name in names[PLAIN]):
-            absent.append({"peer": peer, "why": "is not in this build"})
+            reason = re.search(rf"without {peer}: (.*)", listing)  # it is there, and cannot work on this machine
+            absent.append({"peer": peer, "why": reason[1] if reason else "is not installed"})
     for name, library in libraries.items():
         works = chosen(names[name], name, wanted, pattern, bool(against))
         if works:
             groups[name] = Group(name, library, works)
     return groups, absent
+
+
+def versions(program):
+    """What each peer that is compiled in says of itself."""
+    return dict(text.split(maxsplit=1) for text in command.run([program, "--list-peers"])[1].splitlines() if len(text.split()) > 1)
 
 
 def preloaded(program, malloc):
@@ -86,7 +93,7 @@ def preloaded(program, malloc):
         if "cannot be preloaded" in output:
             continue
         if status == 0:
-            return library, [text for text in output.split("\n") if "/" in text]
+            return library, gbench.names(output)
         reason = (output.strip().splitlines() or ["it ended without a word"])[-1]
     return reason
 
@@ -119,7 +126,7 @@ def measure(pattern, quick, rounds, against, save):
     program = build.program("release", gbench.PROGRAM)
     groups, absent = find(program, pattern, against)
     for row in absent:
-        say.line(f"{row['peer']} {row['why']}: left out (scripts/setup peers installs the peers)")
+        say.line(f"left out: {row['peer']}: {row['why']} (scripts/setup peers installs the peers)")
     if not groups:
         raise click.UsageError(f"no benchmark matches: {shown(program)} --benchmark_list_tests names them")
     rounds = rounds or (QUICK_ROUNDS if quick else ROUNDS)
@@ -127,7 +134,8 @@ def measure(pattern, quick, rounds, against, save):
     words = ["scripts/iobuf bench --peers", *(["--quick"] if quick else []), f"--rounds {rounds}",
              *(f"--against {peer}" for peer in against), *([f"--filter '{pattern}'"] if pattern else [])]
     head = machine.stamp(" ".join(words)) | {"kind": "peers", "build": build.compiler("release"), "min_time": min_time,
-                                             "repetitions": REPETITIONS, "rounds_wanted": rounds, "absent": absent}
+                                             "repetitions": REPETITIONS, "rounds_wanted": rounds, "absent": absent,
+                                             "versions": versions(program)}
     samples, errors, counts, done, interrupted = [], [], [], 0, False
 
     def summary():

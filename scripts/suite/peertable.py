@@ -92,7 +92,7 @@ def remarks(summary):
         found.append(f"{len(refused)} of {len(summary['goals'])} ratios are not reported: the run was too noisy for them, also with"
                      " more rounds; try when the machine does nothing else")
     if summary["absent"]:
-        found.append("left out: " + ", ".join(f"{row['peer']} {row['why']}" for row in summary["absent"]) + " (scripts/setup peers)")
+        found.append("left out: " + "; ".join(f"{row['peer']}, {row['why']}" for row in summary["absent"]) + " (scripts/setup peers)")
     if summary["interrupted"]:
         found.append(f"interrupted after {summary['rounds']} of {summary['rounds_wanted']} rounds")
     return found
@@ -102,11 +102,13 @@ def markdown(summary):
     """The table, memory, losses and constants with where they come from, to be pasted as they are."""
     machine, built = summary["machine"], summary["build"]
     versions = [re.sub(r"-\d+-g[0-9a-f]+$", "", found["version"]) for found in summary["mallocs"].values() if found["version"]]
+    measured = {case["peer"] for case in summary["cases"]}
+    versions += [f"{peer}: {text}" for peer, text in summary["versions"].items() if peer in measured and peer != OURS]
     parts = [as_markdown(part(summary)) for part in (goals, memory, losses, constants) if part(summary).rows]
     virtual = ", virtual" if machine["virtual"] else ""
     parts.append(f"`{summary['command']}` on {machine['cpu']} ({machine['cpus']} processors{virtual}), {machine['system']}, "
                  f"{machine['kernel']}, {built['compiler']}, {built['flags']}; commit {summary['commit']}, {summary['date'][:10]}."
-                 + (f" {', '.join(versions)}." if versions else ""))
+                 + (f" {'; '.join(versions)}." if versions else ""))
     parts += [f"{text[0].upper()}{text[1:]}." for text in remarks(summary)]
     return "\n\n".join(parts)
 

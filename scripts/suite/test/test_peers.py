@@ -33,6 +33,7 @@ def samples(rounds=8, spread=0.01, speed=SPEED):
 def summary(made, counts=(), against=(), **more):
     head = sample.HEAD | {"kind": "peers", "command": "scripts/iobuf bench --peers", "build": sample.BUILD, "min_time": 0.02,
                           "repetitions": 3, "rounds_wanted": 8, "absent": [],
+                          "versions": {"dpdk": "DPDK 22.11", "libevent": "2.1"},
                           "mallocs": {"tcmalloc": {"library": "libtcmalloc.so.4", "version": "tcmalloc 2.10-0-g0123abc"}}} | more
     return peers.summarise(head, made, [], list(counts), 8, False, against)
 
@@ -218,7 +219,7 @@ class TestShown:
         row = goal_row(found, "alloc_release", "64", "tcmalloc")
         assert f"| alloc_release 64 | tcmalloc | {row['ratio']:.2f} | {row['low']:.2f} to {row['high']:.2f} | 0.37 |" in text
         for word in ("`scripts/iobuf bench --peers`", "Test processor", "cc 1.0, -O3", "commit 0123456789ab, 2024-05-06",
-                     "tcmalloc 2.10."):
+                     "tcmalloc 2.10; dpdk: DPDK 22.11."):
             assert word in text
         widths = {line.count("|") for line in peertable.as_markdown(peertable.goals(found)).splitlines() if line.startswith("|")}
         assert len(widths) == 1
@@ -234,7 +235,7 @@ class TestShown:
 
     def test_absent_peers_are_named(self):
         text = peertable.markdown(summary(samples(), absent=[{"peer": "mimalloc", "why": "is not installed"}]))
-        assert "mimalloc is not installed" in text and "scripts/setup peers" in text
+        assert "mimalloc, is not installed" in text and "scripts/setup peers" in text
 
     def test_picture_is_the_same_for_the_same_json_and_labels_every_line(self):
         found = json.loads(json.dumps(summary(samples())))
@@ -300,10 +301,20 @@ def test_measure_keeps_the_finished_rounds_when_interrupted(monkeypatch):
                 "context": {"malloc": "glibc 2.36"}}
     monkeypatch.setattr(peers.build, "ensure", lambda *_, **__: None)
     monkeypatch.setattr(peers.build, "program", lambda *_: subprocess.DEVNULL)
-    monkeypatch.setattr(gbench, "listed", lambda *_: names["glibc"])
+    monkeypatch.setattr(peers.command, "run", lambda *_, **__: (0, "\n".join(names["glibc"])))
+    monkeypatch.setattr(peers.machine, "stamp", lambda _: sample.HEAD)
+    monkeypatch.setattr(peers.build, "compiler", lambda _: sample.BUILD)
     monkeypatch.setattr(peers, "preloaded", lambda *_: "is not installed")
     monkeypatch.setattr(gbench, "run", run)
     found = peers.measure(None, False, 8, ("floor",), saved.append)
     assert found["interrupted"] and found["rounds"] == 6 and len(saved) == 7
     assert goal_row(found, "alloc_release", "64", "floor")["verdict"] == "reached"
     assert found["mallocs"]["glibc"]["version"] == "glibc 2.36"
+
+
+def test_peer_that_cannot_work_here_is_named_with_its_reason(monkeypatch):
+    monkeypatch.setattr(peers.command, "run", lambda *_, **__: (0, "iobuf_bench: without dpdk: no memory\na/iobuf/1\na/floor/1\n"))
+    monkeypatch.setattr(peers, "preloaded", lambda *_: "is not installed")
+    groups, absent = peers.find("program", None, ("dpdk", "floor", "tcmalloc"))
+    assert absent == [{"peer": "tcmalloc", "why": "is not installed"}, {"peer": "dpdk", "why": "no memory"}]
+    assert groups["glibc"].works == {"a": ["a/iobuf/1", "a/floor/1"]}
