@@ -51,7 +51,7 @@ def command(pattern, quick, rounds, record, peers, against, show_only, markdown,
       scripts/iobuf bench --quick --filter '^(frame|window)/'
       scripts/iobuf bench --rounds 30 --filter alloc_release
       scripts/iobuf bench --json | jq '.compared[] | {work, size, ratio}'
-      scripts/iobuf bench --peers                          against all, about 15 minutes
+      scripts/iobuf bench --peers                          against all, about 17 minutes
       scripts/iobuf bench --peers --against tcmalloc --filter '^alloc_release/'
       scripts/iobuf bench --peers --show --markdown        the last result, for a README
 
