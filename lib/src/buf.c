@@ -18,7 +18,9 @@
  * though its owner never does anything again, or has ended.
  *
  * Where the pool has seen that bufs become free on other threads, the owner gives up the bias himself as he lets go, and merges the
- * counts into shared: no revocation, and one atomic addition for each release.
+ * counts into shared: no revocation, and one atomic addition for each release. And where one other thread releases them all, as
+ * between a producer and a consumer, the first release there adopts the buf, once in a life: the count moves from shared to local_,
+ * and that thread is the owner from then on, as if it had cut the slices.
  *
  * The owner's release in progress while owner_ is revoked is the one thing that the revoker cannot see at once. The owner
  * marks local_ odd, *then* looks at owner_ again, and only then counts; between mark and look it has the light half of an
@@ -41,6 +43,8 @@
 #include "internal.h"
 
 #include <stdlib.h>
+
+#define ADOPT_LEAST 4 /* references that make it worth two compare-and-swaps */
 
 /* The live slices, given `shared`, which must have been loaded with acquire before. Right if `shared` is still the same when
  * the result is used, and the caller either is the owner or can live with a result that is too high. */
@@ -135,7 +139,7 @@ static void put_shared(struct buf *b, uint64_t references)
 {
     uint64_t next, shared = atomic_get(&b->shared, ACQUIRE);
     do {
-        if ((shared & HOLD) == 0 && atomic_get(&b->head.owner_, ACQUIRE) != OWNER_NONE) {
+        if ((shared & (HOLD | MERGED)) == 0 && atomic_get(&b->head.owner_, ACQUIRE) != OWNER_NONE) {
             revoke(b);
             shared = atomic_get(&b->shared, ACQUIRE);
         }
@@ -148,12 +152,36 @@ static void put_shared(struct buf *b, uint64_t references)
         buf_free(b);
 }
 
+/* Makes the calling thread the owner of a merged buf; the caller has a reference. False: another thread adopts it, or has. */
+static bool adopt(struct buf *b, uint64_t shared)
+{
+    do {
+        if ((shared & (MERGED | ADOPTED)) != MERGED)
+            return false;
+    } while (!atomic_cas(&b->shared, &shared, (shared + STAMP) | ADOPTED, ACQUIRE)); /* only tells who adopts */
+    /* As long as MERGED is set, all this means nothing to others. */
+    atomic_set(&b->head.owner_, iobuf_self_(), RELAXED);
+    shared = atomic_get(&b->shared, ACQUIRE);
+    uint64_t next;
+    do {
+        int64_t live = (int64_t)(shared & COUNT_MASK) - (int64_t)COUNT_ZERO; /* at least ours */
+        atomic_set(&b->head.local_, (intptr_t)(2 * live), RELAXED);
+        next = (shared & ~(COUNT_MASK | MERGED)) + STAMP + COUNT_ZERO;
+        /* Release: publishes owner_ and local_ to whoever finds MERGED gone. Acquire: as in put_shared, for the last release. */
+    } while (!atomic_cas(&b->shared, &shared, next, ACQ_REL));
+    return true;
+}
+
 /* Drops a reference that iobuf_put_local_ did not: by another thread, or the last one that the owner counts. */
 void iobuf_put_slow_(struct iobuf_buf *head)
 {
     struct buf *b = buf_from(head);
     uint64_t shared = atomic_get(&b->shared, ACQUIRE); /* pairs with the releases in put_shared */
     if ((shared & MERGED) != 0) {
+        if (b->adoptable && (shared & ADOPTED) == 0 && (shared & COUNT_MASK) - COUNT_ZERO >= ADOPT_LEAST && adopt(b, shared)) {
+            buf_put(b);
+            return;
+        }
         /* A plain count of references, of which we have one. Orders: as in put_shared. */
         if ((atomic_add(&b->shared, STAMP - 1, ACQ_REL) & COUNT_MASK) == COUNT_ZERO + 1)
             buf_free(b);
@@ -253,7 +281,7 @@ struct buf *buf_new_foreign(void *bytes, size_t size, iobuf_free_fn release, voi
     b->size = size;
     b->foreign.free = release;
     b->foreign.context = context;
-    b->shared = COUNT_ZERO + 1;
+    b->shared = (COUNT_ZERO + 1) | MERGED;
     check_adopt_buf(b);
     return b;
 }

@@ -8,8 +8,10 @@
 #define FREELIST_BINS 64  /* above, one tree for each power of two */
 
 struct freelist {
-    uint64_t exact_map, tree_map; /* bit i set: exact[i], tree[i] is not empty */
-    struct buf *exact[FREELIST_EXACT], *tree[FREELIST_BINS];
+    uint64_t exact_map; /* bit i set: exact[i] is not empty */
+    struct buf *exact[FREELIST_EXACT];
+    uint64_t tree_map;
+    struct buf *tree[FREELIST_BINS];
 };
 
 /* The same for a buf of 1 unit, which most are. */

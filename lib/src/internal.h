@@ -29,6 +29,7 @@ struct buf {
             };
             uintptr_t taker; /* the thread that took it from the pool */
             bool give_up;    /* the bias, together with the hold: others are expected to release what is cut from it */
+            bool adoptable;  /* ... and one of them alone, who then becomes the owner */
             bool is_listed;
 #if IOBUF_CHECKED
             struct check_table *handles;
@@ -61,7 +62,8 @@ _Static_assert(offsetof(struct buf, head.taken_) == CACHE_LINE && offsetof(struc
 #define HOLD ((uint64_t)1 << 40)
 #define CLAIMED ((uint64_t)1 << 41)
 #define MERGED ((uint64_t)1 << 42)
-#define STAMP ((uint64_t)1 << 43)
+#define ADOPTED ((uint64_t)1 << 43)
+#define STAMP ((uint64_t)1 << 44)
 
 static inline struct buf *buf_from(struct iobuf_buf *head)
 {

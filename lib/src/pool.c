@@ -15,6 +15,7 @@
 #define SLAB_BUFS 32
 #define SETTLE_AT_GROWTH 8 /* so that a pool that grows never walks a long list, and yet comes round */
 #define SETTLE_AT_READING 64
+#define NO_ADOPTION 256
 
 /* Descriptors are taken 32 at a time and given back with the pool. */
 struct slab {
@@ -22,16 +23,20 @@ struct slab {
     _Alignas(CACHE_LINE) struct buf bufs[SLAB_BUFS];
 };
 
+/* What taking and returning a buf of one unit touches is on the first two lines, since they go back and forth between the threads
+ * that do so. */
 struct iobuf_pool {
     biased_lock lock;
-    size_t bufs, bytes; /* in use and cached */
     size_t bufs_cached, bytes_cached;
-    size_t users;
-    size_t min_size, max_bytes, max_cached_bytes;
+    size_t min_size, max_cached_bytes;
     bool biased;
-    bool closed; /* atomic; written under the lock */
-    bool roams;  /* the last buf to become free did so on another thread than it was taken on: others will as well */
-    struct freelist free;
+    bool closed;          /* atomic; written under the lock */
+    bool roams;           /* the last buf to become free did so on another thread than it was taken on: others will as well */
+    uint16_t no_adoption; /* for so many bufs to come, since an owner by adoption was revoked: several threads release */
+    struct freelist free; /* begins with what is of one unit */
+    size_t bufs, bytes;   /* in use and cached */
+    size_t max_bytes;
+    size_t users;
     size_t bytes_asked; /* of bufs that the backing is being asked for: within the limit, but not counted in `bytes` yet */
     size_t bufs_allocated, bytes_peak;
     iobuf_backing backing;
@@ -170,8 +175,10 @@ static void unlist(iobuf_pool *pool, struct buf *b)
 /* A buf in use has become free: cached, or added to *garbage. */
 static inline void account_return(iobuf_pool *pool, struct buf *b, struct buf **garbage)
 {
-    if (iobuf_unlikely_(b->is_listed))
+    if (iobuf_unlikely_(b->is_listed)) {
         unlist(pool, b);
+        pool->no_adoption = b->adoptable ? NO_ADOPTION : pool->no_adoption;
+    }
     pool->roams = b->taker != iobuf_self_();
     if (iobuf_likely_(!pool->closed && b->size <= pool->max_cached_bytes &&
                       pool->bytes_cached <= pool->max_cached_bytes - b->size)) {
@@ -288,6 +295,15 @@ static bool ensure_spare(iobuf_pool *pool, bool *dropped)
     return true;
 }
 
+/* A buf is taken: who is going to release what is cut from it? */
+static inline void expect_roaming(iobuf_pool *pool, struct buf *b)
+{
+    b->give_up = pool->roams;
+    b->adoptable = pool->roams && pool->no_adoption == 0;
+    if (iobuf_unlikely_(pool->no_adoption != 0))
+        pool->no_adoption--;
+}
+
 /* A new buf of `size` bytes, which the limit allows. Called with the lock, returns without it. */
 static struct buf *take_new(iobuf_pool *pool, size_t size, struct buf *garbage)
 {
@@ -309,7 +325,7 @@ static struct buf *take_new(iobuf_pool *pool, size_t size, struct buf *garbage)
         b = NULL;
     } else {
         check_adopt_buf(b);
-        b->give_up = pool->roams;
+        expect_roaming(pool, b);
         pool->bufs_allocated++;
         pool->bufs++;
         pool->bytes += size;
@@ -328,7 +344,7 @@ static inline struct buf *uncache(iobuf_pool *pool, struct buf *b)
     check_intact(b->head.start_, b->size, "a free buf was written to: a slice was used after its release");
     pool->bufs_cached--;
     pool->bytes_cached -= b->size;
-    b->give_up = pool->roams;
+    expect_roaming(pool, b);
     return b;
 }
 
