@@ -88,7 +88,8 @@ static int refill(iobuf_allocator *a, size_t size)
     if (iobuf_likely_(size < a->most_)) {
         struct buf *b = buf_from(a->buf_);
         size_t live = buf_live_here(b);
-        if (iobuf_likely_(sizeof(size_t) > 4 && atomic_get(&b->shared, RELAXED) == a->shared_)) {
+        if (iobuf_likely_(sizeof(size_t) > 4 &&
+                          atomic_get(&b->shared, RELAXED) == a->shared_)) { /* relaxed: behind the acquire load in buf_live_here */
             if (live != 0)
                 return take(a, a->reserve_ + size);
             a->next_ = a->first_;

@@ -61,8 +61,8 @@ void biased_acquire_slow(biased_lock *l)
 {
     uintptr_t self = iobuf_self_();
     lock_acquire(&l->lock);
-    if (atomic_get(&l->owner, RELAXED) != 0) { /* relaxed: written under the lock */
-        atomic_set(&l->owner, (uintptr_t)0, SEQ_CST);
+    if (atomic_get(&l->owner, RELAXED) != 0) {        /* relaxed: written under the lock */
+        atomic_set(&l->owner, (uintptr_t)0, SEQ_CST); /* before the fence; pairs with the second look in biased_acquire */
         fence_heavy();
         while (atomic_get(&l->busy, ACQUIRE) != 0) /* pairs with the release stores of the owner */
             thread_yield();

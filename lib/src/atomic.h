@@ -74,13 +74,13 @@ static inline void biased_acquire(biased_lock *l)
 {
     uintptr_t self = iobuf_self_();
     if (iobuf_likely_(iobuf_equals_(&l->owner, self))) {
-        atomic_set(&l->busy, 1, RELAXED);
+        atomic_set(&l->busy, 1, RELAXED); /* relaxed: the fence is what orders it */
         iobuf_fence_light_(); /* pairs with the heavy one in biased_acquire_slow: it sees `busy`, or we that we are not the owner */
         if (iobuf_likely_(iobuf_equals_(&l->owner, self))) {
             l->by_owner = true;
             return;
         }
-        atomic_set(&l->busy, 0, RELEASE);
+        atomic_set(&l->busy, 0, RELEASE); /* pairs as in biased_release */
     }
     biased_acquire_slow(l);
 }

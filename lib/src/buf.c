@@ -53,19 +53,19 @@ static int64_t live_slices(struct buf *b, uint64_t shared)
     int64_t count = (int64_t)(shared & COUNT_MASK) - (int64_t)COUNT_ZERO;
     if ((shared & MERGED) != 0)
         return count;
-    /* Acquire: pairs with the owner's release store of local_, so that its use of the bytes comes before theirs who reuse them. */
+    /* Acquire: pairs with the owner's release stores of local_, so that its use of the bytes comes before theirs who reuse them. */
     intptr_t local = atomic_get(&b->head.local_, ACQUIRE);
-    size_t taken = atomic_get(&b->head.taken_, ACQUIRE);
+    size_t taken = atomic_get(&b->head.taken_, ACQUIRE); /* pairs with merge_taken: see buf_has_one_slice */
     return (int64_t)taken + (local >> 1) + count;
 }
 
 /* For the holder: if no slice is left, begins the buf anew in its own thread. */
 bool buf_restart_if_idle(struct buf *b)
 {
-    uint64_t shared = atomic_get(&b->shared, ACQUIRE); /* pairs with the releases in put_shared */
-    if (live_slices(b, shared) != 0 || atomic_get(&b->shared, ACQUIRE) != shared)
+    uint64_t shared = atomic_get(&b->shared, ACQUIRE);                            /* pairs with the releases in put_shared */
+    if (live_slices(b, shared) != 0 || atomic_get(&b->shared, RELAXED) != shared) /* relaxed: behind the acquire loads there */
         return false;
-    /* Nobody but the holder can reach the buf now. */
+    /* Nobody but the holder can reach the buf now; relaxed, as in buf_attach. */
     if ((shared & COUNT_MASK) == COUNT_ZERO && atomic_get(&b->head.owner_, RELAXED) == iobuf_self_()) {
         atomic_set(&b->head.local_, (intptr_t)0, RELAXED);
         atomic_set(&b->head.taken_, (size_t)0, RELAXED);
@@ -78,13 +78,14 @@ bool buf_restart_if_idle(struct buf *b)
 /* True while an allocator or reader holds the buf. */
 bool buf_is_held(struct buf *b)
 {
-    return (atomic_get(&b->shared, ACQUIRE) & HOLD) != 0;
+    return (atomic_get(&b->shared, ACQUIRE) & HOLD) != 0; /* pairs with the release in buf_release_hold */
 }
 
 /* True only if exactly one slice refers to the buf. Both loads of local_ alike mean that it did not change between them, since
  * it only falls, except where the holder merges taken_ into it, and that is seen too (buf_release_hold stores it first). */
 bool buf_has_one_slice(struct buf *b)
 {
+    /* Acquire, all four: pairs with the releases in put_shared, merge_taken and iobuf_put_local_, and keeps them in order. */
     uint64_t shared = atomic_get(&b->shared, ACQUIRE);
     intptr_t local = atomic_get(&b->head.local_, ACQUIRE);
     return live_slices(b, shared) == 1 && atomic_get(&b->head.local_, ACQUIRE) == local &&
@@ -116,14 +117,14 @@ static void buf_free(struct buf *b)
 /* Waits until the owner is not in the middle of a release. The caller has revoked the bias and executed fence_heavy. */
 void buf_wait_exact(struct buf *b)
 {
-    while ((atomic_get(&b->head.local_, ACQUIRE) & 1) != 0)
+    while ((atomic_get(&b->head.local_, ACQUIRE) & 1) != 0) /* pairs with the release stores in iobuf_put_local_ */
         thread_yield();
 }
 
 /* Ends the owner's right to count in local_. The caller has a reference, or holds the buf. */
 static void revoke(struct buf *b)
 {
-    uintptr_t owner = atomic_get(&b->head.owner_, RELAXED);
+    uintptr_t owner = atomic_get(&b->head.owner_, RELAXED); /* relaxed: validated by the compare-and-swap */
     /* Sequentially consistent: before the heavy fence below, and before the push that makes the pool's fence see it. As a
      * release it publishes local_, if the owner does this itself: pairs with the load of owner_ in put_shared. */
     if (owner == OWNER_NONE || !atomic_cas(&b->head.owner_, &owner, OWNER_NONE, SEQ_CST))
@@ -137,11 +138,12 @@ static void revoke(struct buf *b)
 /* Drops `references` through shared; the last one gives the buf back. */
 static void put_shared(struct buf *b, uint64_t references)
 {
-    uint64_t next, shared = atomic_get(&b->shared, ACQUIRE);
+    uint64_t next, shared = atomic_get(&b->shared, ACQUIRE); /* pairs with the releases below and in buf_release_hold */
     do {
+        /* Acquire: pairs with the release stores of OWNER_NONE, behind which local_ is the owner's last word. */
         if ((shared & (HOLD | MERGED)) == 0 && atomic_get(&b->head.owner_, ACQUIRE) != OWNER_NONE) {
             revoke(b);
-            shared = atomic_get(&b->shared, ACQUIRE);
+            shared = atomic_get(&b->shared, ACQUIRE); /* as above */
         }
         next = shared - references + STAMP;
         if ((shared & HOLD) == 0 && live_slices(b, shared) == (int64_t)references)
@@ -159,9 +161,9 @@ static bool adopt(struct buf *b, uint64_t shared)
         if ((shared & (MERGED | ADOPTED)) != MERGED)
             return false;
     } while (!atomic_cas(&b->shared, &shared, (shared + STAMP) | ADOPTED, ACQUIRE)); /* only tells who adopts */
-    /* As long as MERGED is set, all this means nothing to others. */
+    /* Relaxed: as long as MERGED is set, all this means nothing to others. */
     atomic_set(&b->head.owner_, iobuf_self_(), RELAXED);
-    shared = atomic_get(&b->shared, ACQUIRE);
+    shared = atomic_get(&b->shared, ACQUIRE); /* pairs with the releases in put_shared and iobuf_put_slow_ */
     uint64_t next;
     do {
         int64_t live = (int64_t)(shared & COUNT_MASK) - (int64_t)COUNT_ZERO; /* at least ours */
@@ -188,6 +190,7 @@ void iobuf_put_slow_(struct iobuf_buf *head)
         return;
     }
     if (iobuf_equals_(&b->head.owner_, iobuf_self_())) {
+        /* Relaxed: without HOLD, nobody writes taken_. */
         if ((shared & (COUNT_MASK | HOLD)) == COUNT_ZERO && atomic_get(&b->head.taken_, RELAXED) == 0) {
             buf_free(b); /* ours is the only reference: nobody else can reach the buf */
             return;
@@ -213,9 +216,10 @@ void buf_put_some(struct buf *b, size_t references)
  * revokes, so local_ is ours. In this order, for buf_has_one_slice. Returns local_. */
 static inline intptr_t merge_taken(struct buf *b)
 {
+    /* Relaxed: both are this thread's own. */
     intptr_t local = atomic_get(&b->head.local_, RELAXED) + 2 * (intptr_t)atomic_get(&b->head.taken_, RELAXED);
-    atomic_set(&b->head.local_, local, RELEASE); /* pairs with the acquire loads in live_slices */
-    atomic_set(&b->head.taken_, (size_t)0, RELEASE);
+    atomic_set(&b->head.local_, local, RELEASE);     /* pairs with the acquire loads in live_slices */
+    atomic_set(&b->head.taken_, (size_t)0, RELEASE); /* pairs likewise: who finds 0 finds the merged local_ */
     return local;
 }
 

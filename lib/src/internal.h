@@ -73,8 +73,8 @@ static inline struct buf *buf_from(struct iobuf_buf *head)
 /* Starts a life of the buf: no slice, one holder, the calling thread. */
 static inline void buf_attach(struct buf *b, bool biased)
 {
+    /* Relaxed, all: nobody else has the buf. Other threads get to know it by a slice, whose handing over orders all this. */
     uint64_t stamp = atomic_get(&b->shared, RELAXED) & ~(STAMP - 1);
-    /* Relaxed: other threads get to know the buf by a slice, whose handing over orders all this. */
     atomic_set(&b->head.local_, (intptr_t)0, RELAXED);
     atomic_set(&b->head.taken_, (size_t)0, RELAXED);
     atomic_set(&b->shared, (stamp + STAMP) | HOLD | COUNT_ZERO, RELAXED);

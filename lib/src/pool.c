@@ -135,15 +135,16 @@ bool pool_biased(const iobuf_pool *pool)
 bool pool_list_revoked(iobuf_pool *pool, struct buf *b)
 {
     b->is_listed = true;
-    struct buf *head = atomic_get(&pool->inbox, RELAXED);
+    struct buf *head = atomic_get(&pool->inbox, RELAXED); /* relaxed: validated by the compare-and-swap */
     do {
         b->listed.inbox = head;
         /* Sequentially consistent, as are the store of `closed` and the swap in drain: either close sees this buf, or we
          * see that it is closed. */
     } while (!atomic_cas(&pool->inbox, &head, b, SEQ_CST));
-    return atomic_get(&pool->closed, SEQ_CST);
+    return atomic_get(&pool->closed, SEQ_CST); /* pairs with the store in iobuf_pool_close */
 }
 
+/* Takes over what pool_list_revoked has pushed: pairs with its compare-and-swap and load. */
 static void drain(iobuf_pool *pool)
 {
     if (atomic_get(&pool->inbox, SEQ_CST) == NULL)

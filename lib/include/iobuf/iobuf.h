@@ -521,7 +521,7 @@ static inline void iobuf_reader_cut_(iobuf_reader *r, size_t size, iobuf_slice *
     out->size_ = size;
     out->buf_ = r->buf_;
     r->base_ += size;
-    iobuf_count_(&r->buf_->taken_);
+    iobuf_count_(&r->buf_->taken_); /* as in iobuf_cut_ */
 }
 
 static inline size_t iobuf_describe_(const iobuf_slice *slices, size_t count, struct iovec *iov, size_t capacity)
@@ -557,7 +557,7 @@ static inline bool iobuf_put_local_(struct iobuf_buf *b, size_t n)
     iobuf_store_(&b->local_, local, RELEASE);
     return true;
 not_here:
-    iobuf_store_(&b->local_, local + (intptr_t)(2 * n), RELEASE);
+    iobuf_store_(&b->local_, local + (intptr_t)(2 * n), RELEASE); /* even again: pairs with buf_wait_exact */
     return false;
 }
 

@@ -7,9 +7,9 @@ import xml.etree.ElementTree
 
 import click
 
-from suite import build, command as commands, engines, options, say
+from suite import build, command as commands, engines, options, say, store
 from suite.paths import BUILD, ROOT, SUITE, shown
-from suite.verbs import fuzz
+from suite.verbs import coverage, fuzz
 
 LOGS = BUILD / "test"
 TEST_SECONDS = 600  # a bound against hanging, not a measure
@@ -76,6 +76,14 @@ def canary():
     return [Outcome(f"canary/{row['engine']}", row["found"], ROOT / row["log"]) for row in fuzz.find_canary(list(engines.ENGINES))]
 
 
+def covered():
+    """The corpus alone must reach nearly all of the library."""
+    found = coverage.measure()
+    log = LOGS / "coverage.json"
+    store.write_json(log, found)
+    return [Outcome(f"coverage/at least {coverage.AT_LEAST:g} % of lib/src", found["percent"] >= coverage.AT_LEAST, log)]
+
+
 def shell():
     """shellcheck on every shell script."""
     scripts = [path for folder in ("scripts", ".ci", "fuzz", "bench", "lib") for path in sorted((ROOT / folder).rglob("*"))
@@ -113,6 +121,7 @@ GROUPS = {
     "m32": (preset("m32", FEWER_ROUNDS), "32-bit x86, under qemu where the kernel runs no 32-bit programs"),
     "m32-clang": (preset("m32-clang", FEWER_ROUNDS), "the same by clang, which wants 64-bit atomics aligned"),
     "valgrind": (valgrind, "the unit tests under Valgrind"),
+    "coverage": (covered, "the corpus reaches 95 % of the lines of lib/src"),
     "canary": (canary, "both engines find a planted bug"),
     "shell": (shell, "shellcheck"),
     "cli": (python("cli"), "the command line: wrong use, broken files, exit status"),

@@ -1,0 +1,78 @@
+"""iobuf coverage: which lines of the library the corpus reaches, and which it does not, by llvm-cov."""
+import json
+import re
+import shutil
+
+import click
+
+from suite import build, command as commands, options, say
+from suite.paths import BUILD, ROOT, TARGETS, corpus, shown
+
+AT_LEAST = 95.0  # percent of the lines of lib/src
+
+
+@click.command(short_help="Which lines of the library the corpus reaches.")
+@options.as_json
+@options.verbose
+def command(as_json):
+    """Replay the corpus, and nothing else, on an instrumented library; name every line that was not reached.
+
+    \b
+    Examples:
+      scripts/iobuf coverage
+      scripts/iobuf coverage --json | jq '.files[] | {file, missed}'
+
+    Exit status: 0 at least 95 % of the lines of lib/src, 1 less or a check failed, 2 wrong usage, 3 could not run.
+    """
+    found = measure()
+    if as_json:
+        click.echo(json.dumps(found, indent=1))
+    else:
+        show(found)
+    return 0 if found["percent"] >= AT_LEAST else 1
+
+
+def measure():
+    build.ensure("coverage", ["replay"])
+    replay = build.program("coverage", "fuzz/replay")
+    profiles = BUILD / "coverage" / "profiles"
+    shutil.rmtree(profiles, ignore_errors=True)
+    with say.Steps("replay the corpus (coverage)", len(TARGETS)) as steps:
+        for at, target in enumerate(TARGETS):
+            steps.at(at, target)
+            status, output = commands.run([replay, target, *corpus(target)], check=False,
+                                          env={"LLVM_PROFILE_FILE": str(profiles / f"{target}.profraw")})
+            if status != 0:
+                raise say.Stop(f"{target}: replay failed, {commands.ended(status)}:\n{output}", 1)
+    merged = profiles / "all.profdata"
+    commands.run(["llvm-profdata", "merge", "-sparse", *sorted(profiles.glob("*.profraw")), "-o", merged])
+    lcov = commands.run(["llvm-cov", "export", "-format=lcov", f"-instr-profile={merged}", replay, ROOT / "lib" / "src"])[1]
+    files = sorted((of_file(record) for record in lcov.split("end_of_record\n") if "SF:" in record), key=lambda one: one["file"])
+    reached, lines = sum(one["reached"] for one in files), sum(one["lines"] for one in files)
+    if not lines:
+        raise say.Stop("llvm-cov found no line of lib/src")
+    return {"percent": round(100 * reached / lines, 2), "reached": reached, "lines": lines, "files": files}
+
+
+def show(found):
+    say.table("lines of lib/src that the corpus reaches", ["file", ">reached", ">of", ">%", "not reached"],
+              [[one["file"], one["reached"], one["lines"], f"{100 * one['reached'] / max(1, one['lines']):.1f}",
+                ", ".join(one["missed"])] for one in found["files"]])
+    click.echo(f"{found['percent']:.1f} % of {found['lines']} lines")
+
+
+def of_file(record):
+    """Of one file: its lines that have code, those reached, and the others as ranges."""
+    counts = {int(line): int(count) for line, count in re.findall(r"^DA:(\d+),(\d+)", record, re.M)}
+    return {"file": shown(re.search(r"^SF:(.*)", record, re.M)[1]), "lines": len(counts),
+            "reached": sum(1 for count in counts.values() if count), "missed": ranges(line for line in sorted(counts) if not counts[line])}
+
+
+def ranges(lines):
+    found = []
+    for line in lines:
+        if found and found[-1][1] == line - 1:
+            found[-1][1] = line
+        else:
+            found.append([line, line])
+    return [f"{first}" if first == last else f"{first}-{last}" for first, last in found]
