@@ -96,13 +96,16 @@ static void check_contents(world *w, unsigned reg)
     const model_slice *e = &w->model.slice[reg];
     if (!e->size)
         return;
-    const uint8_t *have = iobuf_slice_data(&w->slice[reg]), *want = model_bytes(&w->model, e);
-    if (memcmp(have, want, e->size) == 0)
+    const uint8_t *have = iobuf_slice_data(&w->slice[reg]);
+    if (model_holds(&w->model, e->buf, e->start, have, e->size))
         return;
     size_t i = 0;
-    while (have[i] == want[i])
+    while (have[i] == model_byte(&w->model, e->buf, e->start + i))
         i++;
-    fail(w, "contents_equal", "byte %zu of s%u is 0x%02x, not 0x%02x", i, reg, have[i], want[i]);
+    int want = model_byte(&w->model, e->buf, e->start + i);
+    if (want < 0)
+        fail(w, "contents_equal", "byte %zu of s%u has no promised value", i, reg);
+    fail(w, "contents_equal", "byte %zu of s%u is 0x%02x, not 0x%02x", i, reg, have[i], (unsigned)want);
 }
 
 void check_slice(world *w, unsigned reg)
@@ -152,6 +155,8 @@ static void check_stats(world *w, unsigned reg)
     const iobuf_pool_stats *e = &w->model.pool[w->pool_id[reg]].stats;
     iobuf_pool_stats s;
     iobuf_pool_stats_get(w->pool[reg], &s);
+    if (memcmp(&s, e, sizeof s) == 0)
+        return;
     check_stat(w, reg, "bufs_allocated", s.bufs_allocated, e->bufs_allocated);
     check_stat(w, reg, "bufs_in_use", s.bufs_in_use, e->bufs_in_use);
     check_stat(w, reg, "bufs_cached", s.bufs_cached, e->bufs_cached);
@@ -201,10 +206,12 @@ static bool intrudes(const model_slice *a, const model_slice *b)
     return a->buf == b->buf && from < to && from < b->start + b->size && b->start < to && b->size;
 }
 
-static bool counts_as_live(const world *w, unsigned reg)
+/* Looks again whether the register holds bytes of a buf that is counted. */
+static void note_live(world *w, unsigned reg)
 {
     int buf = w->model.slice[reg].buf;
-    return buf != MODEL_NONE && w->model.buf[buf].kind != MODEL_LENT;
+    uint32_t bit = (uint32_t)1 << reg;
+    w->live = buf != MODEL_NONE && w->model.buf[buf].kind != MODEL_LENT ? w->live | bit : w->live & ~bit;
 }
 
 /* What an allocator or reader has not handed out yet, no slice may reach. */
@@ -226,13 +233,15 @@ static void check_not_ahead(world *w, unsigned reg)
 static void check_no_overlap(world *w, unsigned reg)
 {
     const model *m = &w->model;
-    if (!counts_as_live(w, reg))
+    if (!(w->live >> reg & 1))
         return;
     check_not_ahead(w, reg);
-    for (unsigned i = 0; i < PROGRAM_SLICES; i++)
-        if (i != reg && m->slice[i].buf == m->slice[reg].buf &&
+    for (uint32_t others = w->live & ~((uint32_t)1 << reg); others; others &= others - 1) {
+        unsigned i = (unsigned)__builtin_ctz(others);
+        if (m->slice[i].buf == m->slice[reg].buf &&
             (intrudes(&m->slice[reg], &m->slice[i]) || intrudes(&m->slice[i], &m->slice[reg])))
             fail(w, "exclusive_bytes_do_not_overlap", "s%u and s%u", reg, i);
+    }
 }
 
 /* The bufs whose memory went back to the backing in the op that runs. */
@@ -246,21 +255,21 @@ static void check_dropped(world *w)
     m->drops = 0;
 }
 
-static void check_registers(world *w, const program_op *op)
+/* The slices that the op names: a bit for each. */
+static uint32_t slices_of(const program_op *op)
 {
     const program_op_info *info = &program_ops[op->kind];
+    uint32_t slices = info->result == 's' ? (uint32_t)1 << op->result : 0;
     unsigned reg = 0;
     for (const char *o = info->operands; *o; o++) {
         if (*o == 's' || *o == 'x')
-            check_no_overlap(w, op->reg[reg++]);
+            slices |= (uint32_t)1 << op->reg[reg++];
         else if (*o == 'u' || *o == 'U')
-            for (unsigned i = 0; i < op->count; i++)
-                check_no_overlap(w, op->reg[0] + i);
+            slices |= (op->count < 32 ? ((uint32_t)1 << op->count) - 1 : UINT32_MAX) << op->reg[0];
         else
             reg += *o != 'n' && *o != 'e' && *o != 'm';
     }
-    if (info->result == 's')
-        check_no_overlap(w, op->result);
+    return slices;
 }
 
 /* True if the op can leave a slice with a byte that it did not have before. */
@@ -273,8 +282,12 @@ static bool can_gain(const world *w, program_kind kind)
 /* Where the slices that the op names lie now; their sizes, free prefixes and contents it has compared itself. */
 void check_touched(world *w, const program_op *op)
 {
+    const uint32_t slices = slices_of(op);
+    for (uint32_t left = slices; left; left &= left - 1)
+        note_live(w, (unsigned)__builtin_ctz(left));
     if (can_gain(w, op->kind))
-        check_registers(w, op);
+        for (uint32_t left = slices; left; left &= left - 1)
+            check_no_overlap(w, (unsigned)__builtin_ctz(left));
     check_dropped(w);
     check_pools(w);
 }
@@ -286,6 +299,8 @@ void check_all(world *w)
         check_reader(w, i);
     check_pools(w);
     check_bufs(w);
+    for (unsigned i = 0; i < PROGRAM_SLICES; i++)
+        note_live(w, i);
     for (unsigned i = 0; i < PROGRAM_SLICES; i++)
         check_no_overlap(w, i);
 }

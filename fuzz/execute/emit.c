@@ -140,18 +140,19 @@ static void put_template(const world *w, const program_op *op, const char *t, FI
     }
 }
 
-static uint32_t sum(const uint8_t *bytes, size_t size)
+/* As `sum` in standalone.c has it of the same bytes. */
+static unsigned sum(const model *m, int buf, size_t start, size_t size)
 {
     uint32_t hash = 2166136261u;
     for (size_t i = 0; i < size; i++)
-        hash = (hash ^ bytes[i]) * 16777619u;
+        hash = (hash ^ (uint8_t)model_byte(m, buf, start + i)) * 16777619u;
     return hash;
 }
 
 static void put_slice(const world *w, unsigned reg, FILE *to)
 {
     const model_slice *s = &w->model.slice[reg];
-    fprintf(to, "    slice(%u, %zu, %zu, 0x%08x);\n", reg, s->size, s->headroom, (unsigned)sum(model_bytes(&w->model, s), s->size));
+    fprintf(to, "    slice(%u, %zu, %zu, 0x%08x);\n", reg, s->size, s->headroom, sum(&w->model, s->buf, s->start, s->size));
 }
 
 static void put_reader(const world *w, unsigned reg, FILE *to)
@@ -184,7 +185,7 @@ static void put_expectations(const world *w, const program_op *op, FILE *to)
         fprintf(to, "    expect(\"bytes shown\", size, %zu);\n", model_buffered(r));
         if (model_buffered(r))
             fprintf(to, "    expect(\"contents shown\", sum(bytes, size), 0x%08x);\n",
-                    (unsigned)sum(w->model.buf[r->buf].bytes + r->base, model_buffered(r)));
+                    sum(&w->model, r->buf, r->base, model_buffered(r)));
     }
 }
 

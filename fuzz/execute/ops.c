@@ -82,8 +82,7 @@ static void write_bytes(world *w, unsigned reg, size_t size)
     if (!size)
         return;
     memcpy(iobuf_slice_data(&w->slice[reg]), pattern(w), size);
-    memcpy(model_bytes(&w->model, e), pattern(w), size);
-    memset(w->model.buf[e->buf].known + e->start, 1, size);
+    model_set(&w->model, e->buf, e->start, pattern(w), size);
     emit_fill(w, reg, 0, size);
 }
 
@@ -91,15 +90,14 @@ static void write_bytes(world *w, unsigned reg, size_t size)
 static void write_unknown(world *w, unsigned reg, size_t size)
 {
     const model_slice *e = &w->model.slice[reg];
-    if (e->buf == MODEL_NONE || model_is_known(&w->model, e->buf, e->start, e->start + size))
+    if (e->buf == MODEL_NONE)
         return;
-    uint8_t *known = w->model.buf[e->buf].known + e->start;
-    for (size_t i = 0; i < size; i++)
-        if (!known[i]) {
-            iobuf_slice_data(&w->slice[reg])[i] = model_bytes(&w->model, e)[i] = pattern(w)[i];
-            known[i] = 1;
-            emit_fill(w, reg, i, 1);
-        }
+    for (size_t at, end; model_gap(&w->model, e->buf, e->start, e->start + size, &at, &end);) {
+        size_t offset = at - e->start;
+        memcpy(iobuf_slice_data(&w->slice[reg]) + offset, pattern(w) + offset, end - at);
+        model_set(&w->model, e->buf, at, pattern(w) + offset, end - at);
+        emit_fill(w, reg, offset, end - at);
+    }
 }
 
 /* ---- pools */
@@ -226,8 +224,7 @@ static void alloc(world *w, const program_op *op, const uint8_t *bytes)
     if (!finish_slice(w, reg, status, want, &out, &expect))
         return;
     if (bytes) {
-        memcpy(model_bytes(&w->model, &expect), bytes, expect.size);
-        memset(w->model.buf[expect.buf].known + expect.start, 1, expect.size);
+        model_set(&w->model, expect.buf, expect.start, bytes, expect.size);
         check_slice(w, reg);
     } else {
         uint8_t *const data = iobuf_slice_data(&out);
@@ -636,7 +633,7 @@ static void do_peek(world *w, const program_op *op)
     }
     if (size != model_buffered(e))
         fail(w, "buffered_equals", "peek shows %zu bytes, not %zu", size, model_buffered(e));
-    if (size && memcmp(bytes, w->model.buf[e->buf].bytes + e->base, size) != 0)
+    if (size && !model_holds(&w->model, e->buf, e->base, bytes, size))
         fail(w, "contents_equal", "peek shows other bytes than r%u was given", r);
 }
 

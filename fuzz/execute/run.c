@@ -30,6 +30,7 @@ static void world_reset(world *w, const program *p, const execute_options *optio
     w->options = options;
     w->at = 0;
     w->hash = 14695981039346656037u;
+    w->live = 0;
     w->frees = 0;
     for (unsigned i = 0; i < PROGRAM_POOLS; i++)
         w->pool_id[i] = MODEL_NONE;

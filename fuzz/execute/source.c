@@ -94,7 +94,8 @@ static bool entries_match(const world *w, const struct iovec *iov, size_t count)
         const model_slice *s = &w->sink.slices[i];
         if (!s->size)
             continue;
-        if (used == count || iov[used].iov_len != s->size || memcmp(iov[used].iov_base, model_bytes(&w->model, s), s->size))
+        if (used == count || iov[used].iov_len != s->size ||
+            !model_holds(&w->model, s->buf, s->start, iov[used].iov_base, s->size))
             return false;
         used++;
     }

@@ -63,6 +63,7 @@ typedef struct world {
     result_kind result_kind;
     uint64_t result, want, hash;
     bool want_known;            /* the reference has predicted the result, `want` */
+    uint32_t live;              /* slice registers that hold bytes of a buf that is counted: a bit for each */
     size_t frees;               /* calls of the free callback */
     int pool_id[PROGRAM_POOLS]; /* MODEL_NONE: no open pool */
     iobuf_pool *pool[PROGRAM_POOLS];

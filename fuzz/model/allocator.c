@@ -1,8 +1,6 @@
 /* Reference for allocators. */
 #include "model.h"
 
-#include <string.h>
-
 #define TOO_LARGE ((size_t)PTRDIFF_MAX + 1)
 
 int model_allocator_init(model *m, model_allocator *a, int pool, size_t reserve)
@@ -77,8 +75,7 @@ int model_compact(model *m, model_slice *s, model_allocator *a)
     int status = model_alloc(m, a, s->size, &moved);
     if (status)
         return status;
-    memcpy(model_bytes(m, &moved), model_bytes(m, s), s->size);
-    memset(m->buf[moved.buf].known + moved.start, 1, s->size);
+    model_copy(m, moved.buf, moved.start, s->buf, s->start, s->size);
     model_release(m, s);
     *s = moved;
     return IOBUF_OK;

@@ -12,7 +12,8 @@ void model_reset(model *m)
     m->pools = 0;
     m->bufs = 0;
     m->wraps_gone = 0;
-    m->arena_used = 0;
+    m->bytes = 0;
+    m->runs = m->run_free = 0;
     memset(m->allocator, 0, sizeof m->allocator);
     memset(m->reader, 0, sizeof m->reader);
     memset(m->slice, 0, sizeof m->slice);
@@ -105,13 +106,12 @@ int model_new_buf(model *m, model_kind kind, int pool, size_t size)
 {
     model_buf *b = &m->buf[m->bufs];
     *b = (model_buf){.kind = kind, .pool = pool, .size = size};
-    b->bytes = m->arena + m->arena_used;
-    b->known = b->bytes + size;
-    m->arena_used += 2 * size;
-    if (m->arena_used > MODEL_ARENA || m->bufs == MODEL_MAX_BUFS - 1) {
+    if (size > MODEL_BYTES - m->bytes || m->bufs == MODEL_MAX_BUFS - 1) {
         m->broken = "more bufs than the harness can have allowed";
-        m->arena_used = 0;
+        m->bytes = 0;
         m->bufs = 0;
+    } else {
+        m->bytes += size;
     }
     return m->bufs++;
 }
@@ -128,7 +128,7 @@ static void take_over(model *m, model_pool *p, int buf)
     model_buf *b = &m->buf[buf];
     b->held = true;
     b->slices = 0;
-    memset(b->known, 0, b->size);
+    model_forget(m, buf, 0, b->size);
     p->stats.bufs_in_use++;
     p->stats.bytes_in_use += b->size;
     if (bytes_of(p) > p->stats.bytes_peak)
@@ -209,14 +209,4 @@ void model_put(model *m, int buf)
         return;
     m->buf[buf].slices--;
     end_use(m, buf);
-}
-
-void model_forget(model *m, int buf, size_t from, size_t to)
-{
-    memset(m->buf[buf].known + from, 0, to - from);
-}
-
-bool model_is_known(const model *m, int buf, size_t from, size_t to)
-{
-    return from == to || !memchr(m->buf[buf].known + from, 0, to - from);
 }

@@ -1,5 +1,5 @@
-/* The reference: what the public header promises, done the obvious way, with indices for pointers and a flag for each byte that
- * says whether its value is promised. Single-threaded; never looks at the library.
+/* The reference: what the public header promises, done the obvious way, with indices for pointers. Of each byte it knows where
+ * its value came from, or that none is promised. Single-threaded; never looks at the library.
  *
  * What no reference can know comes from an oracle: whether the backing refused memory during the call, and what the source of a
  * reader did. Everything else is predicted, and a call returns exactly what the library must return.
@@ -16,7 +16,8 @@ enum {
     MODEL_MAX_POOLS = 128,
     MODEL_MAX_BUFS = 2 * PROGRAM_MAX_OPS,
     MODEL_MAX_CALLS = 64,
-    MODEL_ARENA = 24 << 20 /* bytes; the harness keeps the sum of bufs well below half of it */
+    MODEL_BYTES = 12 << 20, /* the harness keeps the sum of bufs well below it */
+    MODEL_MAX_RUNS = 64 * PROGRAM_MAX_OPS
 };
 
 typedef enum model_kind {
@@ -29,13 +30,19 @@ typedef struct model_buf {
     model_kind kind;
     int pool;
     size_t size;
-    uint8_t *bytes;
-    uint8_t *known; /* per byte: its value is promised */
-    size_t slices;  /* live ones that refer to it */
-    bool held;      /* by an allocator or a reader */
-    bool gone;      /* given back to the backing, or to the free callback */
-    void *base;     /* for the harness: where the library's bytes are; NULL: not seen yet */
+    uint32_t runs; /* what it holds: the first */
+    size_t slices; /* live ones that refer to it */
+    bool held;     /* by an allocator or a reader */
+    bool gone;     /* given back to the backing, or to the free callback */
+    void *base;    /* for the harness: where the library's bytes are; NULL: not seen yet */
 } model_buf;
+
+/* So many bytes of a buf whose values stand at `from`. */
+typedef struct model_run {
+    size_t start, size;
+    const uint8_t *from;
+    uint32_t next; /* 0: none */
+} model_run;
 
 typedef struct model_pool {
     bool closed;
@@ -95,8 +102,9 @@ typedef struct model {
     model_allocator allocator[PROGRAM_ALLOCATORS];
     model_reader reader[PROGRAM_READERS];
     model_slice slice[PROGRAM_SLICES];
-    size_t arena_used;
-    uint8_t arena[MODEL_ARENA];
+    size_t bytes;               /* the sum of the bufs */
+    uint32_t runs, run_free;    /* taken so far; of those, what is free again */
+    model_run run[MODEL_MAX_RUNS];
 } model;
 
 void model_reset(model *m);
@@ -112,8 +120,15 @@ int model_new_buf(model *m, model_kind kind, int pool, size_t size);
 void model_unhold(model *m, int *buf);
 void model_get(model *m, int buf);
 void model_put(model *m, int buf);
+
+/* bytes.c: what bufs hold */
+void model_set(model *m, int buf, size_t at, const uint8_t *from, size_t size); /* `from` must not change within the program */
+void model_copy(model *m, int to, size_t at, int from, size_t start, size_t size);
 void model_forget(model *m, int buf, size_t from, size_t to); /* those bytes' values are no longer promised */
-bool model_is_known(const model *m, int buf, size_t from, size_t to);
+/* The first bytes between `from` and `to` whose values are not promised; false if all are. */
+bool model_gap(const model *m, int buf, size_t from, size_t to, size_t *start, size_t *end);
+bool model_holds(const model *m, int buf, size_t at, const uint8_t *bytes, size_t size); /* exactly these, all promised */
+int model_byte(const model *m, int buf, size_t at); /* -1: not promised */
 
 /* allocator.c */
 int model_allocator_init(model *m, model_allocator *a, int pool, size_t reserve);
@@ -123,7 +138,6 @@ int model_shrink(model *m, model_allocator *a, model_slice *last, size_t size);
 int model_compact(model *m, model_slice *s, model_allocator *a);
 
 /* slice.c */
-uint8_t *model_bytes(const model *m, const model_slice *s);
 int model_wrap(model *m, size_t size, model_slice *out);
 void model_borrow(model *m, size_t size, model_slice *out);
 void model_release(model *m, model_slice *s);

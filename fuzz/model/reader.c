@@ -2,7 +2,6 @@
 #include "model.h"
 
 #include <errno.h>
-#include <string.h>
 
 int model_reader_init(model *m, model_reader *r, int pool)
 {
@@ -31,9 +30,8 @@ static void move_bytes(model *m, model_reader *r, int to)
 {
     size_t size = model_buffered(r);
     if (size)
-        memmove(m->buf[to].bytes, m->buf[r->buf].bytes + r->base, size);
-    memset(m->buf[to].known, 0, m->buf[to].size);
-    memset(m->buf[to].known, 1, size);
+        model_copy(m, to, 0, r->buf, r->base, size);
+    model_forget(m, to, size, m->buf[to].size);
     r->base = 0;
     r->bound = size;
 }
@@ -91,8 +89,7 @@ static int call_source(model *m, model_reader *r)
         if (c->result > 0 && (size_t)c->result > c->room)
             return fail(r, EIO);
         if (c->result > 0) {
-            memcpy(b->bytes + r->bound, c->bytes, (size_t)c->result);
-            memset(b->known + r->bound, 1, (size_t)c->result);
+            model_set(m, r->buf, r->bound, c->bytes, (size_t)c->result);
             r->bound += (size_t)c->result;
             r->pending = c->error;
             return IOBUF_OK;

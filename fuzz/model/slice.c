@@ -1,8 +1,6 @@
 /* Reference for slices. Bytes within a slice always have promised values: the harness writes those that do not. */
 #include "model.h"
 
-#include <string.h>
-
 static bool owns(const model *m, const model_slice *s)
 {
     return s->buf != MODEL_NONE && m->buf[s->buf].kind != MODEL_LENT;
@@ -21,11 +19,6 @@ static size_t least(size_t a, size_t b)
 static bool owns_all(const model_slice *s)
 {
     return !s->sharing || s->exclusive >= s->size;
-}
-
-uint8_t *model_bytes(const model *m, const model_slice *s)
-{
-    return s->buf == MODEL_NONE ? NULL : m->buf[s->buf].bytes + s->start;
 }
 
 int model_wrap(model *m, size_t size, model_slice *out)
