@@ -62,6 +62,7 @@ typedef struct world {
     size_t size[3]; /* its sizes, looked up */
     result_kind result_kind;
     uint64_t result, want, hash;
+    bool called;                /* the library, since check_pools */
     bool want_known;            /* the reference has predicted the result, `want` */
     uint32_t live;              /* slice registers that hold bytes of a buf that is counted: a bit for each */
     size_t frees;               /* calls of the free callback */

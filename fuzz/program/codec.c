@@ -76,8 +76,10 @@ static uint32_t below(uint32_t reg)
 /* Rank -> register, where the registers in `first` come before all others of the file. */
 static uint8_t register_at(uint32_t first, uint32_t all, uint32_t rank)
 {
-    uint32_t n = count_bits(first);
-    return rank < n ? nth_bit(first, rank) : nth_bit(all & ~first, rank - n);
+    for (uint32_t bits = first; bits; bits &= bits - 1)
+        if (rank-- == 0)
+            return (uint8_t)__builtin_ctz(bits);
+    return nth_bit(all & ~first, rank);
 }
 
 static uint8_t rank_of(uint32_t first, uint32_t all, uint8_t reg)
@@ -91,8 +93,9 @@ static uint8_t rank_of(uint32_t first, uint32_t all, uint8_t reg)
 static uint8_t used_register(held *h, char letter, uint8_t byte)
 {
     file f = file_of(h, letter);
-    uint32_t live = count_bits(*f.live);
-    uint32_t rank = byte < f.registers ? byte : live ? byte % live : byte % f.registers;
+    uint32_t rank = byte;
+    if (byte >= f.registers)
+        rank %= *f.live ? count_bits(*f.live) : f.registers;
     return register_at(*f.live, f.all, rank);
 }
 
@@ -112,13 +115,12 @@ static uint32_t run_bits(const program_op *op)
 static void held_follow(held *h, const program_op *op)
 {
     const program_op_info *info = &program_ops[op->kind];
-    unsigned reg = 0;
-    for (const char *o = info->operands; *o; o++) {
-        if (*o == 'P' || *o == 'A' || *o == 'R' || *o == 'x')
-            *file_of(h, *o).live &= ~(1U << op->reg[reg]);
-        else if (*o == 'U')
+    for (unsigned i = 0; i < 2 && info->operands[i]; i++) { /* registers come first */
+        const char o = info->operands[i];
+        if (o == 'U')
             h->slices &= ~run_bits(op);
-        reg += *o != 'n' && *o != 'e' && *o != 'm';
+        else if (o == 'P' || o == 'A' || o == 'R' || o == 'x')
+            *file_of(h, o).live &= ~(1U << op->reg[i]);
     }
     if (info->result)
         *file_of(h, info->result).live |= 1U << op->result;
