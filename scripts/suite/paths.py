@@ -1,11 +1,12 @@
 """Where things are in the repository."""
+import os
 import pathlib
 
 from suite import say
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = ROOT / "build"
-CORPUS = ROOT / "corpus"
+CORPUS = pathlib.Path(os.environ.get("IOBUF_CORPUS") or ROOT / "corpus").absolute()
 RESULTS = ROOT / "results"
 LATEST = RESULTS / "latest"
 SUITE = ROOT / "scripts" / "suite"

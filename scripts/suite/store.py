@@ -8,11 +8,15 @@ from suite.paths import shown
 
 
 def write(path, text):
+    write_bytes(path, text.encode())
+
+
+def write_bytes(path, content):
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, beside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
-        with os.fdopen(handle, "w") as out:
-            out.write(text)
+        with os.fdopen(handle, "wb") as out:
+            out.write(content)
         os.chmod(beside, 0o644)
         os.replace(beside, path)
     except BaseException:

@@ -33,7 +33,7 @@ def check_one_line(done, status, *words):
     assert len(done.stderr.strip().splitlines()) == 1, done.stderr
 
 
-@pytest.mark.parametrize("verb", ["", "run", "test", "fuzz", "replay", "coverage", "bench", "report"])
+@pytest.mark.parametrize("verb", ["", "run", "test", "fuzz", "fuzz-speed", "replay", "corpus", "coverage", "bench", "report"])
 def test_help_teaches_with_examples_and_statuses(verb):
     check(iobuf(*verb.split(), "--help"), 0, "Examples:", "scripts/", "Exit status:")
 
@@ -44,7 +44,8 @@ def test_help_teaches_with_examples_and_statuses(verb):
     (["fuzz", "--jobs", "0"], "--jobs"), (["replay", "nothing"], "slice, reader, pool, all"),
     (["replay", "--preset", "nothing"], "release"), (["replay", "--text"], "--text"),
     (["bench", "--rounds", "1"], "--rounds"), (["bench", "--filter", "("], "--filter"), (["bench", "--nothing"], "--nothing"),
-    (["report", "more"], "more"), (["test", "nothing"], "nothing"), (["run", "more"], "more"),
+    (["fuzz-speed", "nothing"], "slice, reader, pool, all"),
+    (["fuzz-speed", "--seconds", "0"], "--seconds"), (["report", "more"], "more"), (["test", "nothing"], "nothing"), (["run", "more"], "more"),
 ])
 def test_wrong_use_is_one_line_and_status_2(args, word):
     check_one_line(iobuf(*args), 2, word)

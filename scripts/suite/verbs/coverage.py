@@ -33,6 +33,24 @@ def command(as_json):
 
 
 def measure():
+    files = sorted((of_file(record) for record in records(replayed())), key=lambda one: one["file"])
+    reached, lines = sum(one["reached"] for one in files), sum(one["lines"] for one in files)
+    return {"percent": round(100 * reached / lines, 2), "reached": reached, "lines": lines, "files": files}
+
+
+def reached(without=None):
+    """The places, as text, of the lines and branches of lib/src that the corpus reaches without the seeds that are named, by target."""
+    lines, branches = set(), set()
+    for record in records(replayed(without)):
+        name = shown(re.search(r"^SF:(.*)", record, re.M)[1])
+        lines |= {f"{name}:{line}" for line, count in re.findall(r"^DA:(\d+),(\d+)", record, re.M) if int(count)}
+        branches |= {f"{name}:{line}: branch {block}.{branch}"
+                     for line, block, branch, count in re.findall(r"^BRDA:(\d+),(\d+),(\d+),(\d+)", record, re.M) if int(count)}
+    return {"lines": lines, "branches": branches}
+
+
+def replayed(without=None):
+    """What llvm-cov says, as lcov, of a replay of the corpus."""
     build.ensure("coverage", ["replay"])
     replay = build.program("coverage", "fuzz/replay")
     profiles = BUILD / "coverage" / "profiles"
@@ -40,18 +58,23 @@ def measure():
     with say.Steps("replay the corpus (coverage)", len(TARGETS)) as steps:
         for at, target in enumerate(TARGETS):
             steps.at(at, target)
-            status, output = commands.run([replay, target, *corpus(target)], check=False,
+            gone = (without or {}).get(target, ())
+            inputs = [path for folder in corpus(target) for path in sorted(folder.iterdir()) if folder.name != "seeds" or path.name not in gone]
+            status, output = commands.run([replay, target, *inputs], check=False,
                                           env={"LLVM_PROFILE_FILE": str(profiles / f"{target}.profraw")})
             if status != 0:
                 raise say.Stop(f"{target}: replay failed, {commands.ended(status)}:\n{output}", 1)
     merged = profiles / "all.profdata"
     commands.run(["llvm-profdata", "merge", "-sparse", *sorted(profiles.glob("*.profraw")), "-o", merged])
-    lcov = commands.run(["llvm-cov", "export", "-format=lcov", f"-instr-profile={merged}", replay, ROOT / "lib" / "src"])[1]
-    files = sorted((of_file(record) for record in lcov.split("end_of_record\n") if "SF:" in record), key=lambda one: one["file"])
-    reached, lines = sum(one["reached"] for one in files), sum(one["lines"] for one in files)
-    if not lines:
+    return commands.run(["llvm-cov", "export", "-format=lcov", f"-instr-profile={merged}", replay, ROOT / "lib" / "src"])[1]
+
+
+def records(lcov):
+    """Of each file of lib/src."""
+    found = [record for record in lcov.split("end_of_record\n") if "SF:" in record and re.search(r"^DA:", record, re.M)]
+    if not found:
         raise say.Stop("llvm-cov found no line of lib/src")
-    return {"percent": round(100 * reached / lines, 2), "reached": reached, "lines": lines, "files": files}
+    return found
 
 
 def show(found):

@@ -125,6 +125,7 @@ GROUPS = {
     "canary": (canary, "both engines find a planted bug"),
     "shell": (shell, "shellcheck"),
     "cli": (python("cli"), "the command line: wrong use, broken files, exit status"),
+    "corpus": (python("corpus"), "the corpus's upkeep: merging, pruning, foreign archives, other encodings"),
     "peers": (python("peers"), "bench --peers on made-up times: noise, targets, table, picture"),
     "page": (python("page"), "the report page in a headless browser"),
 }
