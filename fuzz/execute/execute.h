@@ -10,7 +10,7 @@
 
 typedef struct execute_options {
     bool thorough;    /* all checks after every op */
-    bool real_memory; /* bufs from malloc, for tools that watch it; always so under a sanitizer */
+    bool real_memory; /* bufs from malloc, for tools that watch it; always so under MemorySanitizer */
     FILE *print;      /* each op with its result, or NULL */
     FILE *c;          /* the program as a C file, up to the op that fails; or NULL */
     void (*failed)(void);

@@ -6,10 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#if defined(__SANITIZE_ADDRESS__)
-#define ALWAYS_REAL true
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(memory_sanitizer)
+#if defined(__has_feature)
+#if __has_feature(memory_sanitizer)
 #define ALWAYS_REAL true
 #endif
 #endif
@@ -17,11 +15,18 @@
 #define ALWAYS_REAL false
 #endif
 
+/* What no block of the arena covers, and what was given back, is poisoned where AddressSanitizer is linked: it reports a use as it
+ * does with malloc's, but for the place where the block was allocated, which replay, with malloc, adds. Its own allocator takes
+ * fresh pages for most of what an input asks for, and costs more than all else. */
+void __asan_poison_memory_region(const volatile void *bytes, size_t size) __attribute__((weak));
+void __asan_unpoison_memory_region(const volatile void *bytes, size_t size) __attribute__((weak));
+enum { REDZONE = 64 };
+
 enum { ARENA = MEMORY_BUDGET + (8 << 20) };
 
 memory the_memory;
 static _Alignas(4096) uint8_t arena[ARENA];
-static size_t arena_used;
+static size_t arena_used = ARENA; /* poisoned as a whole by the first reset */
 
 void *__real_calloc(size_t count, size_t size);
 int __real_posix_memalign(void **memory, size_t alignment, size_t size);
@@ -32,10 +37,23 @@ int __wrap_posix_memalign(void **bytes, size_t alignment, size_t size);
 void *__wrap_realloc(void *bytes, size_t size);
 void __wrap_free(void *bytes);
 
+static void poison(const void *bytes, size_t size)
+{
+    if (__asan_poison_memory_region)
+        __asan_poison_memory_region(bytes, size);
+}
+
+static void unpoison(const void *bytes, size_t size)
+{
+    if (__asan_unpoison_memory_region)
+        __asan_unpoison_memory_region(bytes, size);
+}
+
 void memory_reset(bool real)
 {
     memset(&the_memory, 0, offsetof(memory, block));
     the_memory.real = real || ALWAYS_REAL;
+    poison(arena, arena_used);
     arena_used = 0;
 }
 
@@ -74,9 +92,10 @@ static void *get_bytes(size_t size, size_t alignment)
     if (the_memory.real)
         return __real_posix_memalign(&bytes, alignment, size) ? NULL : bytes;
     size_t at = (arena_used + alignment - 1) / alignment * alignment;
-    if (at >= ARENA || size >= ARENA - at)
+    if (at >= ARENA || size >= ARENA - REDZONE - at)
         return NULL;
-    arena_used = at + size + (size == 0); /* no two blocks begin at one place */
+    arena_used = at + size + (__asan_poison_memory_region ? REDZONE : size == 0); /* no two blocks begin at one place */
+    unpoison(arena + at, size);
     return arena + at;
 }
 
@@ -135,6 +154,8 @@ void memory_drop(void *bytes, size_t size, int owner)
     m->live[owner]--;
     if (m->real)
         __real_free(bytes);
+    else
+        poison(bytes, b->size);
 }
 
 void *memory_lend(size_t size)

@@ -1,7 +1,7 @@
 /* All memory that the library gets or is lent in a run: a table of blocks, limits, and injected failures.
  *
- * Without a sanitizer a block is cut off an arena that the next input starts afresh; else it is malloc's, so that overruns are
- * seen. Both obey the same limits, so that a program does the same in every build.
+ * A block is cut off an arena that the next input starts afresh, or is malloc's, for tools that watch that. Both obey the same
+ * limits, so that a program does the same in every build.
  */
 #ifndef IOBUF_FUZZ_MEMORY_H
 #define IOBUF_FUZZ_MEMORY_H

@@ -28,6 +28,14 @@ static inline int run_target(const char *name, const uint8_t *bytes, size_t size
     return 0;
 }
 
+/* AddressSanitizer's quarantine is to hold what one input frees, not what thousands did, which would take fresh pages all the time. */
+const char *__asan_default_options(void);
+
+const char *__asan_default_options(void)
+{
+    return "quarantine_size_mb=8:malloc_context_size=8";
+}
+
 /* What the library and the C library set up once is done before the engine looks, so that no input is the first. */
 int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
