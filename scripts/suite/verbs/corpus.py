@@ -1,4 +1,5 @@
 """iobuf corpus: what the corpus's upkeep takes. Each sub-command leaves the corpus as it was, or right."""
+import importlib.util
 import json
 import pathlib
 import shutil
@@ -7,7 +8,7 @@ import tempfile
 import click
 
 from suite import archive, build, cases, command as commands, engines, options, programs, say, store
-from suite.paths import BUILD, CORPUS, TARGETS, shown
+from suite.paths import BUILD, CORPUS, ROOT, TARGETS, shown
 from suite.verbs import coverage
 
 BUDGET = 256 << 10  # bytes of all programs, in git
@@ -155,10 +156,11 @@ def reencoded(replay, target, path):
 
 @command.command(short_help="Drop what reaches nothing of its own, with proof.")
 @click.argument("targets", nargs=-1, metavar="[TARGET]...")
+@click.option("--mutants", "with_mutants", is_flag=True, help="A second proof: replay must kill the same curated mutants. Takes minutes.")
 @click.option("--dry-run", is_flag=True, help="Say what would go.")
 @options.as_json
 @options.verbose
-def prune(targets, dry_run, as_json):
+def prune(targets, with_mutants, dry_run, as_json):
     """Drop the seeds of TARGETs (default: all) that add no edge, and no number of times through one, to the rest, as libFuzzer's
     -merge=1 judges. Cases with a name stay. Then llvm-cov measures the corpus with and without them: if a line or a
     branch of lib/src is lost, nothing is dropped.
@@ -167,13 +169,19 @@ def prune(targets, dry_run, as_json):
     Examples:
       scripts/iobuf corpus prune --dry-run
       scripts/iobuf corpus prune slice reader
+      scripts/iobuf corpus prune --mutants
 
-    Exit status: 0 fine, 1 it would lose coverage and nothing was dropped, 2 wrong usage, 3 could not run.
+    Exit status: 0 fine, 1 it would lose something and nothing was dropped, 2 wrong usage, 3 could not run.
     """
     targets = targets_of(targets)
+    if with_mutants and not importlib.util.find_spec("suite.verbs.mutants"):
+        raise click.UsageError("--mutants needs the verb mutants, which this checkout does not have")
     build.ensure("libfuzzer", [f"fuzz_{target}" for target in targets])
     useless = {target: not_needed(target) for target in targets}
-    proof = prove({target: {path.name for path in paths} for target, paths in useless.items()})
+    dropped = {target: {path.name for path in paths} for target, paths in useless.items()}
+    proof = prove(dropped)
+    if with_mutants and not proof["lost"]:
+        prove_kills(dropped, proof)
     count = sum(len(paths) for paths in useless.values())
     proof |= {"dropped": {target: [path.name for path in paths] for target, paths in useless.items()}}
     if not proof["lost"] and not dry_run:
@@ -184,6 +192,8 @@ def prune(targets, dry_run, as_json):
     else:
         for place in proof["lost"]:
             click.echo(f"would be lost: {place}")
+        for kind, number in proof.get("killed", {}).items():
+            click.echo(f"mutants killed by replay {kind}: {number}")
         done = "kept, all" if proof["lost"] else "would be dropped" if dry_run else "dropped"
         click.echo(f"{count} programs {done}; lines {proof['before']['lines']} -> {proof['after']['lines']}, "
                    f"branches {proof['before']['branches']} -> {proof['after']['branches']} of lib/src")
@@ -212,6 +222,26 @@ def prove(dropped):
     lost = sorted((before["lines"] - after["lines"]) | (before["branches"] - after["branches"]))
     return {"lost": lost, "before": {kind: len(places) for kind, places in before.items()},
             "after": {kind: len(places) for kind, places in after.items()}}
+
+
+def prove_kills(dropped, proof):
+    """Adds which curated mutants a replay of the corpus kills with, and not without, the files named in `dropped`."""
+    with tempfile.TemporaryDirectory() as work:
+        rest = pathlib.Path(work) / "corpus"
+        shutil.copytree(CORPUS, rest, ignore=lambda folder, names: dropped.get(pathlib.Path(folder).parent.name, ())
+                        if pathlib.Path(folder).name == "seeds" else ())
+        with say.step("mutants, with and without"):
+            before, after = killed(CORPUS, work), killed(rest, work)
+    proof["killed"] = {"before": len(before), "after": len(after)}
+    proof["lost"] += [f"mutant {name}" for name in sorted(before - after)]
+
+
+def killed(folder, work):
+    words = ["mutants", "--kind", "curated", "--stages", "replay", "--again", "--json", "--output", pathlib.Path(work) / "lines"]
+    status, output = commands.run([ROOT / "scripts" / "iobuf", *words], env={"IOBUF_CORPUS": str(folder)}, check=False)
+    if status not in (0, 1):
+        raise say.Stop(f"the mutants could not be run, {commands.ended(status)}:\n{output[-1500:]}")
+    return {row["id"] for row in json.loads(output)["mutants"] if row["replay_s"] is not None}
 
 
 # ---- migrate

@@ -1,4 +1,4 @@
-"""iobuf coverage: which lines of the library the corpus reaches, and which it does not, by llvm-cov."""
+"""iobuf coverage: which lines and branches of the library the corpus reaches, and which it does not, by llvm-cov."""
 import json
 import re
 import shutil
@@ -11,11 +11,13 @@ from suite.paths import BUILD, ROOT, TARGETS, corpus, shown
 AT_LEAST = 95.0  # percent of the lines of lib/src
 
 
-@click.command(short_help="Which lines of the library the corpus reaches.")
+@click.command(short_help="Which lines and branches of the library the corpus reaches.")
+@options.results
 @options.as_json
 @options.verbose
-def command(as_json):
-    """Replay the corpus, and nothing else, on an instrumented library; name every line that was not reached.
+def command(results, as_json):
+    """Replay the corpus, and nothing else, on an instrumented library; name every line that was not reached, and count the branches.
+    The source with its counts goes to results/latest/coverage/index.html.
 
     \b
     Examples:
@@ -24,18 +26,20 @@ def command(as_json):
 
     Exit status: 0 at least 95 % of the lines of lib/src, 1 less or a check failed, 2 wrong usage, 3 could not run.
     """
-    found = measure()
+    found = measure(results / "coverage")
     if as_json:
         click.echo(json.dumps(found, indent=1))
     else:
         show(found)
+        click.echo(f"source with counts: {shown(results / 'coverage' / 'index.html')}")
     return 0 if found["percent"] >= AT_LEAST else 1
 
 
-def measure():
-    files = sorted((of_file(record) for record in records(replayed())), key=lambda one: one["file"])
-    reached, lines = sum(one["reached"] for one in files), sum(one["lines"] for one in files)
-    return {"percent": round(100 * reached / lines, 2), "reached": reached, "lines": lines, "files": files}
+def measure(html=None):
+    files = sorted((of_file(record) for record in records(replayed(html=html))), key=lambda one: one["file"])
+    total = {key: sum(one[key] for one in files) for key in ("reached", "lines", "branches_reached", "branches")}
+    return {"percent": round(100 * total["reached"] / total["lines"], 2),
+            "branches_percent": round(100 * total["branches_reached"] / max(1, total["branches"]), 2)} | total | {"files": files}
 
 
 def reached(without=None):
@@ -49,8 +53,8 @@ def reached(without=None):
     return {"lines": lines, "branches": branches}
 
 
-def replayed(without=None):
-    """What llvm-cov says, as lcov, of a replay of the corpus."""
+def replayed(without=None, html=None):
+    """What llvm-cov says, as lcov, of a replay of the corpus; and as pages in the folder `html`."""
     build.ensure("coverage", ["replay"])
     replay = build.program("coverage", "fuzz/replay")
     profiles = BUILD / "coverage" / "profiles"
@@ -66,6 +70,9 @@ def replayed(without=None):
                 raise say.Stop(f"{target}: replay failed, {commands.ended(status)}:\n{output}", 1)
     merged = profiles / "all.profdata"
     commands.run(["llvm-profdata", "merge", "-sparse", *sorted(profiles.glob("*.profraw")), "-o", merged])
+    if html:
+        commands.run(["llvm-cov", "show", "-format=html", "-show-branches=count", f"-output-dir={html}", f"-instr-profile={merged}",
+                      replay, ROOT / "lib" / "src"])
     return commands.run(["llvm-cov", "export", "-format=lcov", f"-instr-profile={merged}", replay, ROOT / "lib" / "src"])[1]
 
 
@@ -78,16 +85,20 @@ def records(lcov):
 
 
 def show(found):
-    say.table("lines of lib/src that the corpus reaches", ["file", ">reached", ">of", ">%", "not reached"],
+    say.table("lines and branches of lib/src that the corpus reaches",
+              ["file", ">lines", ">of", ">%", ">branches", ">of", ">%", "lines not reached"],
               [[one["file"], one["reached"], one["lines"], f"{100 * one['reached'] / max(1, one['lines']):.1f}",
+                one["branches_reached"], one["branches"], f"{100 * one['branches_reached'] / max(1, one['branches']):.1f}",
                 ", ".join(one["missed"])] for one in found["files"]])
-    click.echo(f"{found['percent']:.1f} % of {found['lines']} lines")
+    click.echo(f"{found['percent']:.1f} % of {found['lines']} lines, {found['branches_percent']:.1f} % of {found['branches']} branches")
 
 
 def of_file(record):
     """Of one file: its lines that have code, those reached, and the others as ranges."""
     counts = {int(line): int(count) for line, count in re.findall(r"^DA:(\d+),(\d+)", record, re.M)}
-    return {"file": shown(re.search(r"^SF:(.*)", record, re.M)[1]), "lines": len(counts),
+    branches = re.findall(r"^BRDA:(\d+),\d+,\d+,(.*)", record, re.M)
+    return {"branches": len(branches), "branches_reached": sum(count not in ("-", "0") for _, count in branches),
+            "branches_missed": sorted({int(line) for line, count in branches if count in ("-", "0")}), "file": shown(re.search(r"^SF:(.*)", record, re.M)[1]), "lines": len(counts),
             "reached": sum(1 for count in counts.values() if count), "missed": ranges(line for line in sorted(counts) if not counts[line])}
 
 

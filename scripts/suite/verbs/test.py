@@ -126,6 +126,7 @@ GROUPS = {
     "shell": (shell, "shellcheck"),
     "cli": (python("cli"), "the command line: wrong use, broken files, exit status"),
     "corpus": (python("corpus"), "the corpus's upkeep: merging, pruning, foreign archives, other encodings"),
+    "fuzz-speed": (python("fuzz_speed"), "the measure of the harness's speed, and the profile"),
     "peers": (python("peers"), "bench --peers on made-up times: noise, targets, table, picture"),
     "page": (python("page"), "the report page in a headless browser"),
 }
