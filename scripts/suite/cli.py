@@ -9,7 +9,7 @@ import click
 
 from suite import say
 
-VERBS = ("run", "test", "fuzz", "replay", "coverage", "bench", "report")
+VERBS = ("run", "test", "fuzz", "replay", "coverage", "bench", "report", "mutator-trials")
 
 FINE, FOUND, USAGE, COULD_NOT = 0, 1, 2, 3
 
@@ -21,7 +21,7 @@ class Verbs(click.Group):
     def get_command(self, ctx, name):
         if name not in VERBS:
             return None
-        return importlib.import_module(f"suite.verbs.{name}").command
+        return importlib.import_module(f"suite.verbs.{name.replace('-', '_')}").command
 
 
 @click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
