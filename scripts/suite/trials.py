@@ -88,7 +88,7 @@ class Trial:
         seen, reached = 0.0, False
         try:
             while process.poll() is None:
-                seen = max(seen, session_cpu(process.pid))
+                seen = max(seen, tree_cpu(process.pid))
                 reached = seen >= self.limit
                 if reached:
                     break
@@ -170,14 +170,19 @@ def children_cpu():
     return used.ru_utime + used.ru_stime
 
 
-def session_cpu(session):
-    """CPU seconds of all processes of a session, and of those that they have waited for."""
-    ticks = 0
+def tree_cpu(root):
+    """CPU seconds of a process, of all that come of it and of those that they have waited for. By parents and not by session, since
+    AFL++ gives its fork server one of its own."""
+    parents, ticks = {}, {}
     for path in pathlib.Path("/proc").glob("[0-9]*/stat"):
         try:
             fields = path.read_text(errors="replace").rpartition(")")[2].split()
         except OSError:  # it has ended
             continue
-        if len(fields) > 14 and int(fields[3]) == session:
-            ticks += sum(int(field) for field in fields[11:15])
-    return ticks / CLOCK
+        if len(fields) > 14:
+            pid = int(path.parent.name)
+            parents[pid], ticks[pid] = int(fields[1]), sum(int(field) for field in fields[11:15])
+    tree = {root}
+    while more := {pid for pid, parent in parents.items() if parent in tree} - tree:
+        tree |= more
+    return sum(ticks.get(pid, 0) for pid in tree) / CLOCK
