@@ -37,19 +37,19 @@ char generate_file(char letter)
 }
 
 /* A register of that file that one of the last ops assigned or used; else -1. */
-static int nearby(const place *where, char file, random_numbers *r)
+static int nearby(const place *where, char wanted, random_numbers *r)
 {
     size_t back = 1 + random_below(r, NEAR);
     if (back > where->at)
         return -1;
     const program_op *op = &where->program->ops[where->at - back];
     const program_op_info *info = &program_ops[op->kind];
-    if (info->result == file)
+    if (info->result == wanted)
         return op->result;
     unsigned reg = 0;
     for (const char *o = info->operands; *o; o++) {
         char letter = generate_file(*o);
-        if (letter == file)
+        if (letter == wanted)
             return op->reg[reg];
         reg += letter != 0;
     }
@@ -186,17 +186,17 @@ program_size generate_size(const program_op *op, unsigned nth, random_numbers *r
 static uint8_t pick_kind(uint64_t kinds, random_numbers *r)
 {
     uint32_t sum = 0;
-    for (uint8_t k = 0; k < OP_KINDS; k++)
+    for (unsigned k = 0; k < OP_KINDS; k++)
         sum += kinds >> k & 1 ? program_ops[k].weight : 0;
     uint32_t dice = random_below(r, sum);
-    uint8_t k = 0;
+    unsigned k = 0;
     for (; k < OP_KINDS - 1; k++) {
         uint32_t weight = kinds >> k & 1 ? program_ops[k].weight : 0;
         if (dice < weight)
             break;
         dice -= weight;
     }
-    return k;
+    return (uint8_t)k;
 }
 
 program_op generate_op(const place *where, uint64_t kinds, random_numbers *r)
@@ -217,15 +217,15 @@ typedef struct cursor {
     unsigned reg, size;
 } cursor;
 
-/* The next operand of `like` that is of the same sort: 1 a register, 2 a size, 3 a choice. Each is taken once. */
+/* The next operand that is of the same sort: a register of that file, a size, a choice. Each is taken once. */
 static bool next_like(cursor *c, char letter)
 {
     for (; *c->letter; c->letter++) {
-        char file = generate_file(*c->letter);
-        bool same = file ? file == generate_file(letter) : *c->letter == letter;
+        char reg = generate_file(*c->letter);
+        bool same = reg ? reg == generate_file(letter) : *c->letter == letter;
         if (same)
             return true;
-        c->reg += file != 0;
+        c->reg += reg != 0;
         c->size += *c->letter == 'n';
     }
     return false;

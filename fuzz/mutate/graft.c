@@ -6,9 +6,9 @@ graft graft_at(const program *receiver, size_t at)
     return (graft){.held = place_of(receiver, at).held};
 }
 
-static unsigned index_of(char file)
+static unsigned index_of(char letter)
 {
-    return file == 'p' ? 0 : file == 'a' ? 1 : file == 'r' ? 2 : 3;
+    return letter == 'p' ? 0 : letter == 'a' ? 1 : letter == 'r' ? 2 : 3;
 }
 
 static uint8_t rename_to(graft *g, unsigned index, uint8_t reg, uint8_t to)

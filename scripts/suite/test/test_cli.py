@@ -184,10 +184,13 @@ class TestMutatorTrials:
         check(iobuf(*self.ARGS, record, "--trials", "2"), 0, "1 trials", "canary", "A12")
         assert record.read_text().splitlines()[:3] == lines[:3] and len(record.read_text().splitlines()) == 4
 
-    def test_a_bug_that_is_not_found_in_time_is_recorded_so(self, tmp_path):
+    def test_a_trial_ends_at_its_limit(self, tmp_path):
         record = tmp_path / "trials.jsonl"
-        check(iobuf(*self.ARGS, record, "--trials", "1", "--seconds", "1", "--empty"), 0, "not found")
-        assert not any(json.loads(line)["found"] for line in record.read_text().splitlines())
+        done = iobuf(*self.ARGS, record, "--trials", "1", "--seconds", "1", "--empty")  # the bug may be found until then, or not
+        check(done, 0)
+        rows = [json.loads(line) for line in record.read_text().splitlines()]
+        assert len(rows) == 2 and all(row["empty"] and (row["found"] or row["cpu_s"] >= 1) for row in rows)
+        assert ("not found" in done.stdout) == (not all(row["found"] for row in rows))
 
     def test_no_trial_is_no_table(self, tmp_path):
         check_one_line(iobuf(*self.ARGS, tmp_path / "none", "--trials", "0"), 3, "--trials 10")

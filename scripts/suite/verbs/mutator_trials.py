@@ -2,15 +2,15 @@
 import json
 import math
 import os
-import shutil
+import pathlib
+import tempfile
 
 import click
 
 from suite import engines, machine, options, say, stats, store, trials
-from suite.paths import BUILD, RESULTS, TARGETS, shown
+from suite.paths import RESULTS, TARGETS, shown
 
 RECORD = RESULTS / "mutator-trials.jsonl"
-SEEDS = BUILD / "trials"
 
 
 @click.command(short_help="Time to find planted bugs, mutating programs against mutating bytes.")
@@ -21,7 +21,7 @@ SEEDS = BUILD / "trials"
               help="How many for each mutant, engine and mutator; 0 shows the table of those that are recorded.")
 @click.option("--seconds", type=click.IntRange(min=1), default=60, show_default=True, help="CPU seconds until a trial is given up.")
 @click.option("--empty", is_flag=True, help="Start from an empty program, not from the corpus.")
-@click.option("--record", type=click.Path(path_type=type(RECORD), dir_okay=False), default=RECORD,
+@click.option("--record", type=click.Path(path_type=pathlib.Path, dir_okay=False), default=RECORD,
               show_default="results/mutator-trials.jsonl", help="File of the trials: one line each, only added to.")
 @options.as_json
 @options.verbose
@@ -92,14 +92,13 @@ def read(path):
 def run(missing, mutants, names, target, setups, record):
     for name in names:
         trials.prepare(name, mutants, target)
-    shutil.rmtree(SEEDS, ignore_errors=True)  # of the last run, which may have been of other sources
     allowed = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {max(allowed)})  # the engines inherit it; AFL++ is twice as fast when it shares a processor with its target
     try:
-        with say.Steps(f"{len(missing)} trials", len(missing)) as steps:
+        with tempfile.TemporaryDirectory(prefix="iobuf-trials-") as folder, say.Steps(f"{len(missing)} trials", len(missing)) as steps:
             for at, trial in enumerate(missing):
                 steps.at(at, f"{trial.mutant}, {trial.engine}, {trial.mutators}, seed {trial.seed}")
-                seeds = trials.seeds_for(trial, SEEDS / f"{trial.mutant}-{trial.engine}")
+                seeds = trials.seeds_for(trial, pathlib.Path(folder) / f"{trial.mutant}-{trial.engine}")
                 store.append_line(record, line(trial, setups[trial.mutant], trial.run(seeds)))
     except KeyboardInterrupt:
         say.line("interrupted: the trials that ended are recorded, the same command goes on")
