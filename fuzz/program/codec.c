@@ -7,7 +7,7 @@
  * useful: a kind that can do something now, a register that holds something. Both sides know what registers hold by the same
  * guess, `held`, which looks at ops and not at what came of them. That makes codes of registers ranks: live ones first.
  */
-#include "program.h"
+#include "held.h"
 
 #include <string.h>
 
@@ -27,46 +27,6 @@ enum {
 
 static const int32_t popular[POPULAR] = {255,  256,  257,  500,  511,  512,  513,  1000,  1023,
                                          1024, 1025, 1500, 2048, 4095, 4096, 4097, 16384, 65536};
-
-/* What the registers hold, as far as the ops alone tell: a bit for each. */
-typedef struct held {
-    uint32_t pools, allocators, readers, slices;
-} held;
-
-typedef struct file {
-    uint32_t all;   /* a bit for each register of the file */
-    uint32_t *live; /* which of them hold something */
-    uint32_t registers;
-} file;
-
-static file file_of(held *h, char letter)
-{
-    switch (letter) {
-    case 'p':
-    case 'P':
-        return (file){(1U << PROGRAM_POOLS) - 1, &h->pools, PROGRAM_POOLS};
-    case 'a':
-    case 'A':
-        return (file){(1U << PROGRAM_ALLOCATORS) - 1, &h->allocators, PROGRAM_ALLOCATORS};
-    case 'r':
-    case 'R':
-        return (file){(1U << PROGRAM_READERS) - 1, &h->readers, PROGRAM_READERS};
-    default:
-        return (file){UINT32_MAX, &h->slices, PROGRAM_SLICES};
-    }
-}
-
-static uint32_t count_bits(uint32_t bits)
-{
-    return (uint32_t)__builtin_popcount(bits);
-}
-
-static uint8_t nth_bit(uint32_t bits, uint32_t n)
-{
-    while (n-- > 0)
-        bits &= bits - 1;
-    return (uint8_t)__builtin_ctz(bits);
-}
 
 static uint32_t below(uint32_t reg)
 {
@@ -104,26 +64,6 @@ static uint8_t assigned_register(held *h, char letter, uint8_t byte)
 {
     file f = file_of(h, letter);
     return register_at(f.all & ~*f.live, f.all, byte < f.registers ? byte : 0);
-}
-
-static uint32_t run_bits(const program_op *op)
-{
-    return (op->count >= 32 ? UINT32_MAX : (1U << op->count) - 1) << op->reg[0];
-}
-
-/* Follows what an op does to the registers; the encoder and the decoder must see the same. */
-static void held_follow(held *h, const program_op *op)
-{
-    const program_op_info *info = &program_ops[op->kind];
-    for (unsigned i = 0; i < 2 && info->operands[i]; i++) { /* registers come first */
-        const char o = info->operands[i];
-        if (o == 'U')
-            h->slices &= ~run_bits(op);
-        else if (o == 'P' || o == 'A' || o == 'R' || o == 'x')
-            *file_of(h, o).live &= ~(1U << op->reg[i]);
-    }
-    if (info->result)
-        *file_of(h, info->result).live |= 1U << op->result;
 }
 
 /* ---- decoding */
@@ -199,22 +139,6 @@ static void decode_operands(source *s, held *h, program_op *op)
     }
 }
 
-/* The op that fills the first empty register file that `kind` needs, or `kind` itself if nothing is missing. */
-static uint8_t missing(const held *h, uint8_t kind)
-{
-    for (const char *o = program_ops[kind].operands; *o; o++) {
-        if ((*o == 'p' || *o == 'P') && !h->pools)
-            return OP_pool_create;
-        if ((*o == 'a' || *o == 'A') && !h->allocators)
-            return OP_allocator_init;
-        if ((*o == 'r' || *o == 'R') && !h->readers)
-            return OP_reader_init;
-        if ((*o == 's' || *o == 'x' || *o == 'u' || *o == 'U') && !h->slices)
-            return h->allocators || !h->readers ? OP_alloc : OP_read;
-    }
-    return kind;
-}
-
 /* Each kind as often as its weight says, for bytes that are no code. */
 typedef struct picks {
     uint64_t kinds;
@@ -239,7 +163,7 @@ static uint8_t pick_kind(const picks *p, const held *h, uint8_t byte)
     uint32_t nth = byte < CODES ? byte * p->count / CODES : (byte - CODES) * p->count / (256U - CODES);
     uint8_t kind = p->kind[nth];
     for (int i = 0; i < 3; i++) {
-        uint8_t need = missing(h, kind);
+        uint8_t need = held_missing(h, kind);
         if (need == kind || !(p->kinds >> need & 1))
             break;
         kind = need;

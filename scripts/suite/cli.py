@@ -9,7 +9,7 @@ import click
 
 from suite import say
 
-VERBS = ("run", "test", "fuzz", "fuzz-speed", "replay", "corpus", "coverage", "bench", "report")
+VERBS = ("run", "test", "fuzz", "fuzz-speed", "replay", "corpus", "coverage", "bench", "report", "mutator-trials")
 
 FINE, FOUND, USAGE, COULD_NOT = 0, 1, 2, 3
 

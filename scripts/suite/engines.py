@@ -14,12 +14,13 @@ PROGRAM_SECONDS = 20  # one program that takes longer is a failure: it hangs
 
 
 class Fuzzer:
-    """One engine at work on one target. `seconds` or `runs`, whichever comes first; None is no limit."""
+    """One engine at work on one target. `seconds` or `runs`, whichever comes first; None is no limit. It uses the mutators of
+    fuzz/mutate besides its own, unless `own_mutators`: then its own alone."""
 
     name = preset = programs = None  # programs: where in its folder it keeps what it found
 
-    def __init__(self, target, seconds, runs):
-        self.target, self.seconds, self.runs = target, seconds, runs
+    def __init__(self, target, seconds, runs, own_mutators=False):
+        self.target, self.seconds, self.runs, self.own_mutators = target, seconds, runs, own_mutators
         self.folder = KEPT / self.name / target
         self.log = self.folder / "log"
         self.process, self.stopped, self.kept = None, False, []
@@ -84,7 +85,7 @@ class LibFuzzer(Fuzzer):
                 f"-timeout={PROGRAM_SECONDS}"]
         args += [f"-max_total_time={self.seconds}"] if self.seconds else []
         args += [f"-runs={self.runs}"] if self.runs else []
-        return args, {}
+        return args, {"IOBUF_BYTE_MUTATORS": "1"} if self.own_mutators else {}
 
     def state(self):
         output = self.output()
@@ -120,6 +121,7 @@ class Afl(Fuzzer):
         env = {"AFL_SKIP_CPUFREQ": "1", "AFL_I_DONT_CARE_ABOUT_MISSING_CRASHES": "1", "AFL_NO_UI": "1",
                "AFL_NO_COLOR": "1", "AFL_TRY_AFFINITY": "1", "AFL_AUTORESUME": "1", "AFL_BENCH_UNTIL_CRASH": "1",
                "AFL_NO_CRASH_README": "1", "AFL_HANG_TMOUT": str(limit), "AFL_FORKSRV_INIT_TMOUT": "60000"}
+        env |= {} if self.own_mutators else afl_mutator(self.target)
         args = ["afl-fuzz", "-i", seeds, "-o", self.out, "-t", limit]
         args += ["-V", self.seconds] if self.seconds else []
         args += ["-E", self.runs + self.before.get("execs_done", 0)] if self.runs else []
@@ -145,6 +147,11 @@ class Afl(Fuzzer):
         found = [path for kind in ("crashes", "hangs") for path in (self.out / "default" / kind).glob("id:*")
                  if path.stat().st_mtime >= self.started - 1]
         return sorted(str(path) for path in found)
+
+
+def afl_mutator(target):
+    """What makes AFL++ use the mutators on programs besides its own: they are built with the target."""
+    return {"AFL_CUSTOM_MUTATOR_LIBRARY": str(build.program(Afl.preset, f"fuzz/mutate_{target}.so"))}
 
 
 ENGINES = {"libfuzzer": LibFuzzer, "afl": Afl}

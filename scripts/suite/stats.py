@@ -54,3 +54,13 @@ def refusal(pairs, share):
     if pairs < FEWEST_PAIRS:
         return f"too few: {pairs} of {FEWEST_PAIRS} rounds"
     return f"too noisy: ±{share:.0%}".replace("%", " %") if share > NOISE_LIMIT else None
+
+
+def vargha_delaney(ours, theirs):
+    """A12: the chance that one of ours is smaller than one of theirs, ties counting half; and p of the Mann-Whitney test that both
+    are alike. Infinity is larger than all else, and ties with itself."""
+    import numpy
+    import scipy.stats
+    ranks = scipy.stats.rankdata(numpy.concatenate([ours, theirs]))  # SciPy's test itself takes no infinities
+    test = scipy.stats.mannwhitneyu(ranks[len(ours):], ranks[:len(ours)], alternative="two-sided")
+    return {"a12": float(test.statistic) / (len(ours) * len(theirs)), "p": 1.0 if len(set(ranks)) == 1 else float(test.pvalue)}

@@ -33,7 +33,7 @@ def check_one_line(done, status, *words):
     assert len(done.stderr.strip().splitlines()) == 1, done.stderr
 
 
-@pytest.mark.parametrize("verb", ["", "run", "test", "fuzz", "fuzz-speed", "replay", "corpus", "coverage", "bench", "report"])
+@pytest.mark.parametrize("verb", ["", "run", "test", "fuzz", "fuzz-speed", "replay", "corpus", "coverage", "bench", "report", "mutator-trials"])
 def test_help_teaches_with_examples_and_statuses(verb):
     check(iobuf(*verb.split(), "--help"), 0, "Examples:", "scripts/", "Exit status:")
 
@@ -45,7 +45,9 @@ def test_help_teaches_with_examples_and_statuses(verb):
     (["replay", "--preset", "nothing"], "release"), (["replay", "--text"], "--text"),
     (["bench", "--rounds", "1"], "--rounds"), (["bench", "--filter", "("], "--filter"), (["bench", "--nothing"], "--nothing"),
     (["fuzz-speed", "nothing"], "slice, reader, pool, all"),
-    (["fuzz-speed", "--seconds", "0"], "--seconds"), (["report", "more"], "more"), (["test", "nothing"], "nothing"), (["run", "more"], "more"),
+    (["fuzz-speed", "--seconds", "0"], "--seconds"),
+    (["mutator-trials", "nothing"], "nothing"), (["mutator-trials", "--trials", "-1"], "--trials"),
+    (["mutator-trials", "--target", "nothing"], "slice"), (["report", "more"], "more"), (["test", "nothing"], "nothing"), (["run", "more"], "more"),
 ])
 def test_wrong_use_is_one_line_and_status_2(args, word):
     check_one_line(iobuf(*args), 2, word)
@@ -165,3 +167,47 @@ class TestBench:
 
     def test_filter_that_matches_nothing(self):
         check(iobuf("bench", "--filter", "nothing"), 2, "no benchmark matches")
+
+
+class TestMutatorTrials:
+    ARGS = ("mutator-trials", "canary", "--target", "slice", "--engine", "libfuzzer", "--record")
+
+    def test_trials_are_recorded_once_and_compared(self, tmp_path):
+        record = tmp_path / "trials.jsonl"
+        done = iobuf(*self.ARGS, record, "--trials", "2", "--json")
+        check(done, 0)
+        row, = json.loads(done.stdout)
+        assert row["programs"]["trials"] == row["bytes"]["trials"] == 2 and 0 <= row["a12"] <= 1
+        lines = record.read_text().splitlines()
+        rows = [json.loads(line) for line in lines]
+        assert sorted((one["mutators"], one["seed"]) for one in rows) == [("bytes", 1), ("bytes", 2), ("programs", 1), ("programs", 2)]
+        assert all(one["found"] and 0 < one["cpu_s"] and one["programs"] > 0 and one["commit"] for one in rows)
+        record.write_text("\n".join(lines[:3]) + "\n")  # as if interrupted: only what is missing is done again
+        check(iobuf(*self.ARGS, record, "--trials", "2"), 0, "1 trials", "canary", "A12")
+        assert record.read_text().splitlines()[:3] == lines[:3] and len(record.read_text().splitlines()) == 4
+
+    def test_a_trial_ends_at_its_limit(self, tmp_path):
+        record = tmp_path / "trials.jsonl"
+        done = iobuf(*self.ARGS, record, "--trials", "1", "--seconds", "1", "--empty")  # the bug may be found until then, or not
+        check(done, 0)
+        rows = [json.loads(line) for line in record.read_text().splitlines()]
+        assert len(rows) == 2 and all(row["empty"] and (row["found"] or row["cpu_s"] >= 1) for row in rows)
+        assert ("not found" in done.stdout) == (not all(row["found"] for row in rows))
+
+    def test_no_trial_is_no_table(self, tmp_path):
+        check_one_line(iobuf(*self.ARGS, tmp_path / "none", "--trials", "0"), 3, "--trials 10")
+
+    @pytest.mark.parametrize("content", [b"{", b"[]\n", b"7\n", b'{"schema": 1}\n', bytes(range(256)) * 100])
+    def test_broken_record_is_one_line(self, tmp_path, content):
+        record = tmp_path / "trials.jsonl"
+        record.write_bytes(content)
+        check_one_line(iobuf(*self.ARGS, record, "--trials", "1"), 3, "trials.jsonl")
+
+
+def test_infinity_is_later_than_all_in_a12():
+    from suite import stats
+    inf = float("inf")
+    assert stats.vargha_delaney([1, 2, 3], [4, 5, inf])["a12"] == 1
+    assert stats.vargha_delaney([inf, inf], [1, 2])["a12"] == 0
+    assert stats.vargha_delaney([inf, inf], [inf, inf]) == {"a12": 0.5, "p": 1.0}
+    assert stats.vargha_delaney([1, 3], [2, 4])["a12"] == 0.75

@@ -18,12 +18,13 @@ CANARY_SECONDS = 60
 @click.option("--runs", type=click.IntRange(min=1), help="How many programs for each target and engine.")
 @click.option("--jobs", type=click.IntRange(min=1), help="How many fuzzers at once; as many as there are processors.")
 @click.option("--fast", is_flag=True, help="libFuzzer without sanitizers: several times as many programs.")
+@click.option("--bytes", "own_mutators", is_flag=True, help="Leave mutating to the engines, which know bytes and no programs; to compare.")
 @click.option("--canary", is_flag=True, help="Check the checker: each engine must find a planted bug within 60 s.")
 @click.option("--record", is_flag=True, help="Also append a summary to results/fuzz.jsonl.")
 @options.results
 @options.as_json
 @options.verbose
-def command(targets, engine, seconds, runs, jobs, fast, canary, record, results, as_json):
+def command(targets, engine, seconds, runs, jobs, fast, own_mutators, canary, record, results, as_json):
     """Fuzz TARGETs (slice, reader, pool, all; all four by default) against the model.
 
     \b
@@ -53,7 +54,7 @@ def command(targets, engine, seconds, runs, jobs, fast, canary, record, results,
         return 0 if all(row["found"] for row in found) else 1
     if not seconds and not runs:
         seconds = 60
-    summary = fuzz(targets, names, seconds, runs, jobs, fast)
+    summary = fuzz(targets, names, seconds, runs, jobs, fast, own_mutators)
     store.write_json(results / "fuzz.json", summary)
     if record:
         append(summary)
@@ -64,15 +65,15 @@ def command(targets, engine, seconds, runs, jobs, fast, canary, record, results,
     return 1 if any(row["failures"] for row in summary["fuzzed"]) else 0
 
 
-def fuzz(targets, names, seconds, runs, jobs=None, fast=False):
+def fuzz(targets, names, seconds, runs, jobs=None, fast=False, own_mutators=False):
     """Fuzzes and returns the summary. On Ctrl-C it stops the engines and returns what they did until then."""
     kinds = [engines.LibFuzzerFast if fast and name == "libfuzzer" else engines.ENGINES[name] for name in names]
     for kind in kinds:
         build.ensure(kind.preset, [f"fuzz_{target}" for target in targets])
     build.ensure("release", ["replay"])
-    queue = [kind(target, seconds, runs) for target in targets for kind in kinds]
+    queue = [kind(target, seconds, runs, own_mutators) for target in targets for kind in kinds]
     rows, interrupted = drive(queue, jobs or build.cpus())
-    summary = machine.stamp(again(targets, names, seconds, runs, fast)) | {
+    summary = machine.stamp(again(targets, names, seconds, runs, fast, own_mutators)) | {
         "kind": "fuzz", "interrupted": interrupted, "builds": [build.compiler(kind.preset) for kind in kinds],
         "fuzzed": rows}
     return summary | ops.estimate(rows)
@@ -82,12 +83,12 @@ def append(summary):
     store.append_line(RESULTS / "fuzz.jsonl", summary)
 
 
-def again(targets, names, seconds, runs, fast):
+def again(targets, names, seconds, runs, fast, own_mutators):
     words = ["scripts/iobuf fuzz", *(targets if list(targets) != list(TARGETS) else [])]
     words += [f"--engine {names[0]}"] if len(names) == 1 else []
     words += [f"--seconds {seconds}"] if seconds else []
     words += [f"--runs {runs}"] if runs else []
-    return " ".join(words + (["--fast"] if fast else []))
+    return " ".join(words + (["--fast"] if fast else []) + (["--bytes"] if own_mutators else []))
 
 
 def drive(queue, jobs):
@@ -204,7 +205,8 @@ def find_canary(names):
             status, output = commands.run(
                 ["sh", ROOT / "fuzz" / "test" / "canary_found.sh", name,
                  build.program(engines.ENGINES[name].preset, "fuzz/fuzz_canary"), build.program("release", "fuzz/canary_replay"),
-                 build.program("release", "fuzz/replay"), CORPUS / "slice" / "seeds", CANARY_SECONDS], log=log, check=False)
+                 build.program("release", "fuzz/replay"), CORPUS / "slice" / "seeds", CANARY_SECONDS], log=log, check=False,
+                env=engines.afl_mutator("slice") if name == "afl" else {})
         if status not in (0, 1):
             raise say.Stop(f"the canary could not be looked for with {name}, {commands.ended(status)}:\n{output}")
         say.line(output.strip())
