@@ -242,7 +242,29 @@ static bool drop_pairs(void)
     return false;
 }
 
-/* ---- registers of the ops behind one */
+/* Maps a file's registers; false if a run would fall apart. */
+static bool map_registers(program_op *op, unsigned file, const uint8_t *map)
+{
+    unsigned at = 0;
+    const program_op_info *info = &program_ops[op->kind];
+    if (info->result && file_of(info->result) == file)
+        op->result = map[op->result];
+    for (const char *o = info->operands; *o; o++) {
+        if (!is_register(*o))
+            continue;
+        if (file_of(*o) == file) {
+            const unsigned first = op->reg[at];
+            for (unsigned i = 1; is_run(*o) && i < op->count; i++)
+                if (map[first + i] != map[first] + i)
+                    return false;
+            op->reg[at] = map[first];
+        }
+        at++;
+    }
+    return true;
+}
+
+/* ---- dropping what makes a register, where another can take its place */
 
 static bool rename_operands(program_op *op, unsigned file, unsigned from, unsigned to)
 {
@@ -262,21 +284,50 @@ static bool rename_operands(program_op *op, unsigned file, unsigned from, unsign
     return true;
 }
 
-/* Drops the op at `at`, and lets what used its result use the register `to` instead, until the result is assigned again. */
-static bool replace_result(size_t at, unsigned file, unsigned to)
+static void drop_from_candidate(size_t at)
+{
+    program *c = &the.candidate;
+    memmove(&c->ops[at], &c->ops[at + 1], (c->count - at - 1) * sizeof c->ops[0]);
+    c->count--;
+}
+
+/* Drops the op at `at`, and lets what used its result use the register `to` instead, until the result is assigned again. `keep`:
+ * what would release that register is dropped too. */
+static bool replace_result(size_t at, unsigned file, unsigned to, bool keep)
 {
     program *c = &the.candidate;
     *c = the.best;
     const unsigned from = c->ops[at].result;
-    memmove(&c->ops[at], &c->ops[at + 1], (c->count - at - 1) * sizeof c->ops[0]);
-    c->count--;
+    drop_from_candidate(at);
     for (size_t i = at; i < c->count; i++) {
+        while (keep && i < c->count && c->ops[i].kind == OP_release && c->ops[i].reg[0] == to)
+            drop_from_candidate(i);
+        if (i >= c->count)
+            break;
         if (!rename_operands(&c->ops[i], file, from, to))
             return false;
         const char result = program_ops[c->ops[i].kind].result;
         if (result && file_of(result) == file && c->ops[i].result == from)
             break;
     }
+    return try();
+}
+
+/* The same where a run uses the result: all slices from it on move down by one, so that the run takes the one below in. */
+static bool close_gap(size_t at)
+{
+    uint8_t map[PROGRAM_SLICES];
+    program *c = &the.candidate;
+    const unsigned from = the.best.ops[at].result;
+    if (from == 0)
+        return false;
+    for (unsigned reg = 0; reg < PROGRAM_SLICES; reg++)
+        map[reg] = (uint8_t)(reg < from ? reg : reg - 1);
+    *c = the.best;
+    drop_from_candidate(at);
+    for (size_t i = at; i < c->count; i++)
+        if (!map_registers(&c->ops[i], SLICES, map))
+            return false;
     return try();
 }
 
@@ -290,11 +341,11 @@ static bool replace_results(void)
         const unsigned file = file_of(program_ops[the.best.ops[i].kind].result);
         for (size_t j = 0; j < i; j++)
             before |= uses_of(&the.best.ops[j]).defines;
-        for (unsigned reg = 0; reg < file_size[file]; reg++)
-            if ((before & bit(file, reg)) && reg != the.best.ops[i].result && replace_result(i, file, reg)) {
-                any = true;
-                break;
-            }
+        bool replaced = false;
+        for (unsigned reg = 0; reg < file_size[file] && !replaced; reg++)
+            replaced = (before & bit(file, reg)) && reg != the.best.ops[i].result &&
+                       (replace_result(i, file, reg, false) || (file == SLICES && replace_result(i, file, reg, true)));
+        any |= replaced || (file == SLICES && close_gap(i));
     }
     return any;
 }
@@ -327,9 +378,42 @@ static bool place_faults(void)
 static const uint8_t simpler[][2] = {
     {OP_copy, OP_alloc}, {OP_reader_init_fd, OP_reader_init}, {OP_read_some, OP_read}, {OP_wrap, OP_borrow}};
 
-static bool simplify_kinds(void)
+/* Slices that need less than others: nothing, or an allocator. */
+static const uint8_t origins[] = {OP_borrow, OP_wrap, OP_alloc};
+enum { ORIGINS = sizeof origins / sizeof origins[0] };
+
+static bool try_origin(size_t at, uint8_t kind, program_size size)
+{
+    uint8_t allocator = PROGRAM_ALLOCATORS;
+    for (size_t i = 0; i < at; i++)
+        if (program_ops[the.best.ops[i].kind].result == 'a' && the.best.ops[i].result < allocator)
+            allocator = the.best.ops[i].result;
+    if (!(the.best.target->kinds >> kind & 1) || (kind == OP_alloc && allocator == PROGRAM_ALLOCATORS))
+        return false;
+    program_op *op = edit(at);
+    const uint8_t result = op->result;
+    *op = (program_op){.kind = kind, .result = result, .reg = {kind == OP_alloc ? allocator : 0}, .size = {size}};
+    return try();
+}
+
+/* So that what made a slice can go. */
+static bool simplify_origins(void)
 {
     bool any = false;
+    for (size_t i = 0; i + 1 < the.best.count; i++) {
+        const program_op op = the.best.ops[i];
+        const program_size sizes[] = {op.size[0], {0, BASE_CONST}, {1, BASE_CONST}, {64, BASE_CONST}};
+        bool done = program_ops[op.kind].result != 's';
+        for (size_t j = 0; j < ORIGINS && origins[j] != op.kind && !done; j++)
+            for (size_t k = 0; k < sizeof sizes / sizeof sizes[0] && !done; k++)
+                any |= done = try_origin(i, origins[j], sizes[k]);
+    }
+    return any;
+}
+
+static bool simplify_kinds(void)
+{
+    bool any = simplify_origins();
     for (size_t i = 0; i < the.best.count; i++)
         for (size_t j = 0; j < sizeof simpler / sizeof simpler[0]; j++) {
             if (the.best.ops[i].kind != simpler[j][0])
@@ -447,28 +531,6 @@ static bool simplify_sizes(void)
 }
 
 /* ---- register numbers */
-
-/* Maps a file's registers; false if a run would fall apart. */
-static bool map_registers(program_op *op, unsigned file, const uint8_t *map)
-{
-    unsigned at = 0;
-    const program_op_info *info = &program_ops[op->kind];
-    if (info->result && file_of(info->result) == file)
-        op->result = map[op->result];
-    for (const char *o = info->operands; *o; o++) {
-        if (!is_register(*o))
-            continue;
-        if (file_of(*o) == file) {
-            const unsigned first = op->reg[at];
-            for (unsigned i = 1; is_run(*o) && i < op->count; i++)
-                if (map[first + i] != map[first] + i)
-                    return false;
-            op->reg[at] = map[first];
-        }
-        at++;
-    }
-    return true;
-}
 
 static bool renumber(unsigned file, const uint8_t *map)
 {
