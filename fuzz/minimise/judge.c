@@ -279,7 +279,8 @@ bool judge_write(const program *p, const verdict *v, const char *text, const cha
     if (the.child)
         bury();
     judge(p, true, &again);
-    const bool closed = (fclose(the.options.print) == 0) & (fclose(the.options.c) == 0);
+    bool closed = fclose(the.options.print) == 0;
+    closed = fclose(the.options.c) == 0 && closed;
     the.options.print = the.options.c = NULL;
     return closed && end_text(p, v, text);
 }
