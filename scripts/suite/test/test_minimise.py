@@ -45,14 +45,16 @@ def test_missing_file_is_one_line_and_status_3(args):
 
 
 class TestMinimise:
-    @pytest.mark.parametrize("content", [b"", bytes(1000), bytes(range(256)) * 20, b"iobuf-program 1 slice\n"])
+    @pytest.mark.parametrize("content", [b"", bytes(1000), bytes(range(256)) * 20, b"iobuf-program 1 slice\n"],
+                             ids=["empty", "zeros", "all", "text"])
     def test_what_does_not_fail_is_said(self, tmp_path, content):
         (tmp_path / "in").write_bytes(content)
         check(iobuf("minimise", "slice", tmp_path / "in", "--preset", "checked", "--out", tmp_path), 1, "does not fail")
         assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["in"]
 
     @pytest.mark.parametrize("content, word", [(b"iobuf-program 1 slice\nrelease s99\n", "in:2"), (bytes(2_000_000), "too large"),
-                                               (b"iobuf-program 1 slice\np0 = pool_cr", "in:2")])
+                                               (b"iobuf-program 1 slice\np0 = pool_cr", "in:2")],
+                             ids=["wrong", "huge", "truncated"])
     def test_what_cannot_be_read_is_one_line(self, tmp_path, content, word):
         (tmp_path / "in").write_bytes(content)
         done = iobuf("minimise", "slice", tmp_path / "in", "--preset", "checked", "--out", tmp_path)
