@@ -8,6 +8,14 @@ import re
 from suite import command, minimiser
 
 SECONDS = 60
+END = "the end"
+# Ops that are another op and a little more; and ops that do what the end does.
+ALIKE = {"copy": "alloc", "read_some": "read", "peek": "read", "reader_init_fd": "reader_init", "pool_create_default": "pool_create",
+         "allocator_release": END, "reader_close": END, "pool_close": END}
+# Checks that find, at the end, that something is left. Which of them is first says nothing, nor does the op.
+LEFT_OVER = {"nothing_leaks", "closed_pool_gives_all_back", "stats_equal"}
+# What any program has that has a slice at all.
+ALWAYS = {"pool_create", "allocator_init", "reader_init", "alloc", "read", "release", END}
 STACK = {"ASAN_OPTIONS": "handle_abort=1:symbolize=1", "UBSAN_OPTIONS": "print_stacktrace=1:symbolize=1"}
 FRAME = re.compile(r"^\s*#(\d+) 0x[0-9a-f]+ in (\S+)(?: (.*))?$", re.M)
 LIBRARY = re.compile(r"/lib/(?:src/\w+\.c|include/iobuf/)")
@@ -53,12 +61,28 @@ def look(replay, target, path, out):
         return None
     stack = library_stack(run(replay, target, out))
     return {"file": path, "target": target, "out": out, "check": left["check"], "report": left["report"], "op": left["op"],
-            "stack": stack, "ops": left["ops"], "bytes": left["bytes"]}
+            "stack": stack, "ops": left["ops"], "bytes": left["bytes"], "kinds": kinds(minimiser.texts(out)[0].read_text())}
+
+
+def kinds(text):
+    """The kinds of op of a text program."""
+    lines = [line.split(" = ")[-1].split() for line in text.splitlines()[1:] if not line.startswith("#")]
+    return sorted({ALIKE.get(words[0], words[0]) for words in lines if words})
+
+
+def exactly(failure):
+    """(check, op, stack) as they are. The report names the kind of a crash; it is part of what failed."""
+    return failure["check"], failure["report"], failure["op"], tuple(failure["stack"])
 
 
 def cause(failure):
-    """What failures of the same bug share. The report names the kind of a crash; it is part of what failed."""
-    return failure["check"], failure["report"], failure["op"], failure["stack"]
+    """What failures of the same bug share: (check, op, stack), where what one bug shows now as this and now as that counts as one. If
+    something is left at the end, the op is not that of the failure: it is those that the smallest program could not do without."""
+    check, report, op, stack = exactly(failure)
+    op = ALIKE.get(op, op)
+    if op == END and check in LEFT_OVER:
+        return "left over", report, tuple(kind for kind in failure["kinds"] if kind not in ALWAYS), stack
+    return check, report, op, stack
 
 
 def group(failures, key=cause):

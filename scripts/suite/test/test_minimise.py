@@ -119,10 +119,26 @@ class TestTriage:
 
     def test_groups_have_the_smallest_first(self):
         base = {"check": "c", "report": None, "op": "alloc", "stack": (), "bytes": 1}
-        groups = triage.group([base | {"file": "x", "ops": 5}, base | {"file": "y", "ops": 3}, base | {"op": "copy", "file": "z", "ops": 1}])
+        groups = triage.group([base | {"file": "x", "ops": 5}, base | {"file": "y", "ops": 3}, base | {"op": "share", "file": "z", "ops": 1}])
         assert [[failure["file"] for failure in members] for members in groups] == [["y", "x"], ["z"]]
 
-    def test_two_planted_bugs_are_two_causes(self, tmp_path, canary):
+    def test_forms_of_one_op_are_one_cause_and_two_checks_are_two(self):
+        one = {"check": "c", "report": None, "op": "alloc", "stack": ()}
+        assert triage.cause(one) == triage.cause(one | {"op": "copy"})
+        assert triage.cause(one) != triage.cause(one | {"op": "share"})
+        assert triage.cause(one) != triage.cause(one | {"check": "d"})
+        assert triage.cause(one) != triage.cause(one | {"stack": ("iobuf_alloc",)})
+
+    def test_what_is_left_at_the_end_is_told_apart_by_what_it_takes(self):
+        leak = {"check": "nothing_leaks", "report": None, "op": "the end", "stack": (), "kinds": ["alloc", "pool_create", "split"]}
+        assert triage.cause(leak) == triage.cause(leak | {"check": "stats_equal", "op": "pool_close", "kinds": ["read", "split"]})
+        assert triage.cause(leak) != triage.cause(leak | {"kinds": ["alloc", "pool_create"]})
+
+    def test_kinds_of_a_text_program(self):
+        text = "iobuf-program 1 slice\np0 = pool_create_default -> ok\ns0 = copy a0 1\nrelease s0\n# check failed: x\n"
+        assert triage.kinds(text) == ["alloc", "pool_create", "release"]
+
+    def test_same_failure_is_one_cause(self, tmp_path, canary):
         for number in range(3):
             (tmp_path / f"in{number}").write_bytes((SEEDS / "coalesce-at-limit").read_bytes())
         (tmp_path / "in0.txt").write_text("beside its input, not one itself")

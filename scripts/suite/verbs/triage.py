@@ -122,8 +122,8 @@ def show(groups, fine):
 
 KEYS = {
     "top three frames": lambda failure: failure["top"],
-    "check, op": lambda failure: (failure["check"], failure["report"], failure["op"]),
-    "check, op, library's stack": triage.cause,
+    "check, op, stack as they are": triage.exactly,
+    "cause (what triage does)": triage.cause,
 }
 
 
@@ -141,7 +141,7 @@ def measure(record, as_json):
     summary = machine.stamp("scripts/iobuf triage --measure") | {
         "kind": "triage", "builds": [build.compiler("asan")], "inputs": len(labelled), "rows": rows,
         "failures": [{"bug": failure["bug"], "file": shown(failure["file"]), "check": failure["check"], "report": failure["report"],
-                      "op": failure["op"], "stack": failure["stack"], "top": failure["top"]} for failure in labelled]}
+                      "op": failure["op"], "stack": failure["stack"], "kinds": failure["kinds"], "top": failure["top"]} for failure in labelled]}
     if record:
         store.append_line(RESULTS / "triage.jsonl", summary)
     if as_json:
