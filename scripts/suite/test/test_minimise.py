@@ -1,9 +1,10 @@
 """minimise, triage and fault-sweep from outside, on planted bugs; and how stacks and groups are made, on reports made up."""
 import json
+import types
 
 import pytest
 
-from suite import comparison, planted, triage
+from suite import build, comparison, failures, planted, triage
 from suite.paths import CORPUS, ROOT
 from suite.test.test_cli import check, check_one_line, iobuf
 from suite.verbs import fault_sweep
@@ -75,6 +76,16 @@ class TestMinimise:
         text = (tmp_path / "slice" / "coalesce-at-limit.txt").read_text()
         assert text.startswith("iobuf-program 1 slice\n") and "# check failed: result_equals" in text
         assert (tmp_path / "slice" / "coalesce-at-limit.c").is_file()
+
+
+def test_fuzz_leaves_the_minimised_program_beside_what_it_found(tmp_path, canary, monkeypatch, capsys):
+    monkeypatch.setattr(build, "ensure", lambda *_: None)
+    monkeypatch.setattr(build, "program", lambda *_: canary)
+    copy = tmp_path / "afl-1"
+    copy.write_bytes((SEEDS / "coalesce-at-limit").read_bytes())
+    failures.describe(types.SimpleNamespace(preset="afl", target="slice", name="afl", log=tmp_path / "log"), copy)
+    assert "5 of 10 ops" in capsys.readouterr().err
+    assert {path.name for path in tmp_path.iterdir()} == {"afl-1" + end for end in ("", ".txt", ".c", ".min", ".min.txt", ".min.c")}
 
 
 @pytest.mark.parametrize("path", PATCHES, ids=lambda path: path.stem)
