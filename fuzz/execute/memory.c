@@ -25,6 +25,7 @@ enum { REDZONE = 64 };
 enum { ARENA = MEMORY_BUDGET + (8 << 20) };
 
 memory the_memory;
+void (*memory_asked)(bool injected);
 static _Alignas(4096) uint8_t arena[ARENA];
 static size_t arena_used = ARENA; /* poisoned as a whole by the first reset */
 
@@ -114,7 +115,10 @@ void *memory_take(size_t size, size_t alignment, int owner)
 {
     memory *m = &the_memory;
     void *bytes = NULL;
-    if (!memory_should_fail() && size <= MEMORY_MOST && size <= MEMORY_BUDGET - m->used) {
+    const bool injected = memory_should_fail();
+    if (memory_asked)
+        memory_asked(injected);
+    if (!injected && size <= MEMORY_MOST && size <= MEMORY_BUDGET - m->used) {
         m->used += size;
         bytes = add_block(size, alignment, owner);
     }
@@ -186,6 +190,8 @@ void *__wrap_calloc(size_t count, size_t size)
     memory *m = &the_memory;
     if (!m->inside)
         return __real_calloc(count, size);
+    if (memory_asked)
+        memory_asked(m->fail_heap);
     if (m->fail_heap) {
         m->fail_heap = false;
         m->refused = true;

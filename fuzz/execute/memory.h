@@ -43,6 +43,10 @@ typedef struct memory {
 
 extern memory the_memory;
 
+/* Called, if set, within each call of the library that asks for memory which may be refused, with whether an injected failure
+ * refuses it. Stays set from run to run. */
+extern void (*memory_asked)(bool injected);
+
 void memory_reset(bool real);
 void memory_end(void);
 void memory_watch(void);

@@ -2,7 +2,8 @@
  *
  * Exit status: 0 all ran clean, 1 a check failed or the library crashed, 2 wrong usage, 3 something could not be read or written.
  */
-#include "../execute/execute.h"
+#include "../minimise/minimise.h"
+#include "../sweep/sweep.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -26,6 +27,10 @@ static const char usage[] =
     "  --c OUT        write the run to OUT as a C file that needs the library alone, up to the op that fails\n"
     "  --hash         print a hash of all results of each program\n"
     "  --fast         check as while fuzzing: after each op only what it can have touched\n"
+    "  --abort        abort when a check fails, so that a sanitizer or a debugger shows the stack\n"
+    "  --minimise OUT write the one FILE, which fails, as the smallest program found that fails the same way: to OUT encoded, to\n"
+    "                 OUT.txt as text, to OUT.c as C\n"
+    "  --fault-sweep  run each program once for each allocation that it makes, which fails, and once where all after it fail too\n"
     "  --quiet        no summary\n"
     "  --help\n"
     "\n"
@@ -34,8 +39,8 @@ static const char usage[] =
 
 typedef struct replay {
     const program_target *target;
-    const char *encode_to, *c_to;
-    bool print, text, hash, quiet, fast;
+    const char *encode_to, *c_to, *minimise_to;
+    bool print, text, hash, quiet, fast, abort, sweep;
     unsigned programs, ops;
 } replay;
 
@@ -125,9 +130,59 @@ static void encode(const char *path)
         give_up(UNREADABLE, "replay: cannot write %s: %s\n", path, strerror(errno));
 }
 
+/* path.part is where a file is written before it takes its place. */
+static const char *with(const char *path, const char *suffix)
+{
+    static char names[8][4096];
+    static unsigned next;
+    char *name = names[next++ % 8];
+    if (snprintf(name, sizeof names[0], "%s%s", path, suffix) >= (int)sizeof names[0])
+        give_up(UNREADABLE, "replay: %s is too long a name%s\n", path, "");
+    return name;
+}
+
+static void take_place(const char *from, const char *to)
+{
+    if (rename(from, to) != 0)
+        give_up(UNREADABLE, "replay: cannot write %s: %s\n", to, strerror(errno));
+}
+
+/* Exit status 1, as of any run in which a check failed; 0: the file does not fail. */
+static int minimise(const replay *r, const char *path)
+{
+    const execute_options options = {!r->fast, true, NULL, NULL, note_failure};
+    const char *out = r->minimise_to, *text = with(out, ".txt"), *c = with(out, ".c");
+    const char *out_part = with(out, ".part"), *text_part = with(text, ".part"), *c_part = with(c, ".part");
+    verdict v;
+    load(r, path);
+    const size_t before = parsed.count;
+    judge_begin(&options);
+    judge(&parsed, true, &v);
+    if (!v.check[0]) {
+        judge_end();
+        printf("%s does not fail: nothing to minimise\n", path);
+        return FINE;
+    }
+    shrink(&parsed, &v);
+    judge(&parsed, true, &v);
+    encode(out_part);
+    if (!judge_write(&parsed, &v, text_part, c_part))
+        give_up(UNREADABLE, "replay: cannot write %s.txt and %s.c\n", out, out);
+    take_place(out_part, out);
+    take_place(text_part, text);
+    take_place(c_part, c);
+    const judge_counts counts = judge_end();
+    printf("%zu of %zu ops left; %s at %s%s%s; %lu runs in %lu processes\n", parsed.count, before, v.check,
+           v.kind < OP_KINDS  ? program_ops[v.kind].name
+           : v.kind == AT_END ? "the end"
+                              : "an unknown op",
+           v.report[0] ? ": " : "", v.report, counts.runs, counts.processes);
+    return FAILED;
+}
+
 static void replay_file(replay *r, const char *path)
 {
-    execute_options options = {!r->fast, true, r->print ? stdout : NULL, NULL, note_failure};
+    execute_options options = {!r->fast, true, r->print ? stdout : NULL, NULL, r->abort ? NULL : note_failure};
     snprintf(current, sizeof current, "%s", path);
     load(r, path);
     r->programs++;
@@ -138,6 +193,10 @@ static void replay_file(replay *r, const char *path)
         program_print(&parsed, parsed.count, stdout);
     if (r->encode_to || r->text)
         return;
+    if (r->sweep) {
+        sweep_program(&parsed, &options);
+        return;
+    }
     if (r->c_to && !(options.c = fopen(r->c_to, "w")))
         give_up(UNREADABLE, "replay: cannot write %s: %s\n", r->c_to, strerror(errno));
     uint64_t hash = execute_program(&parsed, &options);
@@ -190,13 +249,21 @@ static int parse_option(replay *r, char **argv, int at)
         r->fast = true;
     else if (strcmp(option, "--quiet") == 0)
         r->quiet = true;
+    else if (strcmp(option, "--abort") == 0)
+        r->abort = true;
+    else if (strcmp(option, "--fault-sweep") == 0)
+        r->sweep = true;
+    else if (strcmp(option, "--minimise") == 0 && argv[at + 1])
+        r->minimise_to = argv[++at];
     else if (strcmp(option, "--encode") == 0 && argv[at + 1])
         r->encode_to = argv[++at];
     else if (strcmp(option, "--c") == 0 && argv[at + 1])
         r->c_to = argv[++at];
     else
         give_up(USAGE, "replay: %s %s; see replay --help\n", option,
-                strcmp(option, "--encode") == 0 || strcmp(option, "--c") == 0 ? "needs a file" : "is no option");
+                strcmp(option, "--encode") == 0 || strcmp(option, "--c") == 0 || strcmp(option, "--minimise") == 0
+                    ? "needs a file"
+                    : "is no option");
     return at;
 }
 
@@ -222,9 +289,16 @@ int main(int argc, char **argv)
     if (!paths)
         give_up(USAGE, "replay: %s%s\n", "needs a file", "; see replay --help");
     watch_for_crashes();
+    if (r.minimise_to) {
+        if (paths != 1)
+            give_up(USAGE, "replay: %s%s\n", "--minimise needs one file", "; see replay --help");
+        return minimise(&r, argv[0]);
+    }
     for (int i = 0; i < paths; i++)
         replay_path(&r, argv[i]);
-    if (!r.quiet && !r.text && !r.encode_to)
+    if (r.sweep)
+        sweep_report(stdout);
+    if (!r.quiet && !r.text && !r.encode_to && !r.sweep)
         printf("%u programs, %u ops: clean\n", r.programs, r.ops);
     return FINE;
 }

@@ -36,4 +36,12 @@ build "$tmp/canary.c" "$library" "$tmp/program" "$@"
 build "$tmp/canary.c" "$canary_library" "$tmp/program" "$@"
 ("$tmp/program" 2>"$tmp/log") 2>/dev/null && fail "the reproducer does not fail"
 grep -q 'op 8: slices left: 2, not 1' "$tmp/log" || { cat "$tmp/log"; fail "it fails in another way"; }
+
+# So does what is left of it when it is minimised.
+"$canary_replay" slice --minimise "$tmp/small" "$corpus/slice/seeds/coalesce-at-limit" >/dev/null 2>&1
+build "$tmp/small.c" "$library" "$tmp/program" "$@"
+"$tmp/program" || fail "the minimised reproducer fails without the bug"
+build "$tmp/small.c" "$canary_library" "$tmp/program" "$@"
+("$tmp/program" 2>"$tmp/log") 2>/dev/null && fail "the minimised reproducer does not fail"
+grep -q 'slices left: 2, not 1' "$tmp/log" || { cat "$tmp/log"; fail "the minimised one fails in another way"; }
 [ "$failures" -eq 0 ]

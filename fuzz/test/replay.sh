@@ -41,6 +41,14 @@ expect 2 'no target nowhere' nowhere "$tmp/good"
 expect 2 'is no option' slice --frobnicate "$tmp/good"
 expect 2 'needs a file' slice --quiet
 expect 2 'needs a file' slice --encode
+expect 2 'needs a file' slice --minimise
+expect 2 'minimise needs one file' slice --minimise "$tmp/out" "$tmp/good" "$tmp/good"
+expect 3 'cannot open' slice --minimise "$tmp/out" "$tmp/missing"
+expect 0 'does not fail: nothing to minimise' slice --minimise "$tmp/out" "$tmp/good"
+expect 0 'does not fail: nothing to minimise' all --minimise "$tmp/out" "$tmp/random"
+expect 0 'does not fail: nothing to minimise' slice --minimise "$tmp/out" "$tmp/empty"
+expect 0 '^1 programs, [1-9][0-9]* allocations failed in turn' slice --fault-sweep "$tmp/good"
+expect 0 '^refused 0x' slice --fault-sweep "$tmp/good"
 expect 3 'cannot open' slice "$tmp/missing"
 expect 3 'bad:2: malformed operand' slice "$tmp/bad"
 expect 3 'too large' slice "$tmp/huge"

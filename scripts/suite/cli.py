@@ -9,7 +9,7 @@ import click
 
 from suite import say
 
-VERBS = ("run", "test", "fuzz", "fuzz-speed", "replay", "corpus", "coverage", "bench", "report", "mutator-trials")
+VERBS = ("run", "test", "fuzz", "fuzz-speed", "replay", "minimise", "triage", "fault-sweep", "corpus", "coverage", "bench", "report", "mutator-trials")
 
 FINE, FOUND, USAGE, COULD_NOT = 0, 1, 2, 3
 
@@ -32,6 +32,9 @@ def cli():
     Examples:
       scripts/iobuf fuzz slice --seconds 30     fuzz one target on both engines
       scripts/iobuf replay                      run the whole corpus once
+      scripts/iobuf minimise slice FILE         the smallest program that fails as FILE does
+      scripts/iobuf triage slice FOLDER         which failures are the same bug
+      scripts/iobuf fault-sweep                 fail every allocation of the corpus in turn
       scripts/iobuf bench --filter coalesce     iobuf against malloc, with confidence intervals
       scripts/iobuf report                      make the page from the latest results
       scripts/iobuf VERB --help                 options and examples of one verb

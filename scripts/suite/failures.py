@@ -3,7 +3,7 @@ import hashlib
 import pathlib
 import shutil
 
-from suite import build, command, say, store
+from suite import build, command, minimiser, say, store
 from suite.paths import BUILD, shown
 
 KEPT = BUILD / "fuzz" / "failures"
@@ -39,6 +39,21 @@ def describe(fuzzer, copy):
     if copy.with_suffix(".c").is_file():
         say.line(f"as C:          {shown(copy.with_suffix('.c'))}")
     say.line(f"engine's log:  {shown(fuzzer.log)}")
+    minimise(replay, fuzzer.target, copy)
+
+
+def minimise(replay, target, copy):
+    """Leaves the smallest program that fails the same way beside the copy; what cannot be minimised is none the less reported."""
+    small = copy.with_name(f"{copy.name}.min")
+    try:
+        left = minimiser.minimise(replay, target, copy, small)
+    except say.Stop as stop:
+        say.line(f"not minimised: {stop}")
+        return
+    if left:
+        text, c = minimiser.texts(small)
+        say.line(f"minimised:     {left['ops']} of {left['ops_before']} ops: {shown(small)}, as text and C: {text.name}, {c.name}")
+        say.line(indented(text.read_text(), 60))
 
 
 def indented(text, lines):

@@ -9,7 +9,7 @@ import click
 
 from suite import build, command as commands, engines, options, say, store
 from suite.paths import BUILD, ROOT, SUITE, shown
-from suite.verbs import coverage, fuzz
+from suite.verbs import coverage, fault_sweep, fuzz
 
 LOGS = BUILD / "test"
 TEST_SECONDS = 600  # a bound against hanging, not a measure
@@ -84,6 +84,15 @@ def covered():
     return [Outcome(f"coverage/at least {coverage.AT_LEAST:g} % of lib/src", found["percent"] >= coverage.AT_LEAST, log)]
 
 
+def faults():
+    """Every allocation of the corpus fails in turn, and no place in lib/src that asks for memory is left out."""
+    found = fault_sweep.measure()
+    log = LOGS / "faults.json"
+    store.write_json(log, found)
+    return [Outcome("faults/no check fails", not found["failed"], log),
+            Outcome("faults/every place is reached", bool(found["refused"]) and not found["not_reached"], log)]
+
+
 def shell():
     """shellcheck on every shell script."""
     scripts = [path for folder in ("scripts", ".ci", "fuzz", "bench", "lib") for path in sorted((ROOT / folder).rglob("*"))
@@ -123,10 +132,12 @@ GROUPS = {
     "valgrind": (valgrind, "the unit tests under Valgrind"),
     "coverage": (covered, "the corpus reaches 95 % of the lines of lib/src"),
     "canary": (canary, "both engines find a planted bug"),
+    "faults": (faults, "every allocation of the corpus fails in turn"),
     "shell": (shell, "shellcheck"),
     "cli": (python("cli"), "the command line: wrong use, broken files, exit status"),
     "corpus": (python("corpus"), "the corpus's upkeep: merging, pruning, foreign archives, other encodings"),
     "fuzz-speed": (python("fuzz_speed"), "the measure of the harness's speed, and the profile"),
+    "minimise": (python("minimise"), "minimise, triage and fault-sweep on planted bugs"),
     "peers": (python("peers"), "bench --peers on made-up times: noise, targets, table, picture"),
     "page": (python("page"), "the report page in a headless browser"),
 }

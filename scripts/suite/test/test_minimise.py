@@ -1,0 +1,194 @@
+"""minimise, triage and fault-sweep from outside, on planted bugs; and how stacks and groups are made, on reports made up."""
+import json
+import types
+
+import pytest
+
+from suite import build, comparison, failures, planted, triage
+from suite.paths import CORPUS, ROOT
+from suite.test.test_cli import check, check_one_line, iobuf
+from suite.verbs import fault_sweep
+
+SEEDS = CORPUS / "slice" / "seeds"
+PATCHES = planted.patches()
+
+
+def patch(name):
+    return next(path for path in PATCHES if path.stem == name)
+
+
+@pytest.fixture(scope="module")
+def canary():
+    return planted.program(patch("canary"), "checked", "fuzz/replay")
+
+
+@pytest.mark.parametrize("verb", ["minimise", "triage", "fault-sweep"])
+def test_help_teaches_with_examples_and_statuses(verb):
+    check(iobuf(verb, "--help"), 0, "Examples:", "scripts/", "Exit status:")
+
+
+@pytest.mark.parametrize("args, word", [
+    (["minimise"], "TARGET"), (["minimise", "nothing", "x"], "slice, reader, pool, all"), (["minimise", "slice"], "which files"),
+    (["minimise", "slice", "x", "--preset", "nothing"], "release"), (["minimise", "slice", "--compare"], "--compare"),
+    (["minimise", "--compare", "--bug", "nothing"], "canary"), (["minimise", "--compare", "--seconds", "0"], "--seconds"),
+    (["triage"], "which folder"), (["triage", "slice"], "which folder"), (["triage", "--measure", "x"], "--measure"),
+    (["triage", "x", "--preset", "nothing"], "release"), (["triage", "README.md"], "of which target"),
+    (["fault-sweep", "nothing"], "slice, reader, pool, all"), (["fault-sweep", "--preset", "nothing"], "release"),
+    (["fault-sweep", "--nothing"], "--nothing"),
+])
+def test_wrong_use_is_one_line_and_status_2(args, word):
+    check_one_line(iobuf(*args), 2, word)
+
+
+@pytest.mark.parametrize("args", [["minimise", "slice"], ["triage", "slice"], ["fault-sweep", "slice"]])
+def test_missing_file_is_one_line_and_status_3(args):
+    check_one_line(iobuf(*args, "/nothing/here"), 3, "/nothing/here")
+
+
+class TestMinimise:
+    @pytest.mark.parametrize("content", [b"", bytes(1000), bytes(range(256)) * 20, b"iobuf-program 1 slice\n"],
+                             ids=["empty", "zeros", "all", "text"])
+    def test_what_does_not_fail_is_said(self, tmp_path, content):
+        (tmp_path / "in").write_bytes(content)
+        check(iobuf("minimise", "slice", tmp_path / "in", "--preset", "checked", "--out", tmp_path), 1, "does not fail")
+        assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["in"]
+
+    @pytest.mark.parametrize("content, word", [(b"iobuf-program 1 slice\nrelease s99\n", "in:2"), (bytes(2_000_000), "too large"),
+                                               (b"iobuf-program 1 slice\np0 = pool_cr", "in:2")],
+                             ids=["wrong", "huge", "truncated"])
+    def test_what_cannot_be_read_is_one_line(self, tmp_path, content, word):
+        (tmp_path / "in").write_bytes(content)
+        done = iobuf("minimise", "slice", tmp_path / "in", "--preset", "checked", "--out", tmp_path)
+        check(done, 3, word)
+
+    def test_folder_is_no_program(self, tmp_path):
+        check_one_line(iobuf("minimise", "slice", tmp_path), 3, str(tmp_path))
+
+    def test_out_that_cannot_be_written_is_said(self, tmp_path, canary):
+        (tmp_path / "file").write_text("")
+        check(iobuf("minimise", "slice", SEEDS / "coalesce-at-limit", "--replay", canary, "--out", tmp_path / "file"), 2, "--out")
+
+    def test_planted_bug_is_left_with_its_five_ops(self, tmp_path, canary):
+        done = iobuf("minimise", "slice", SEEDS / "coalesce-at-limit", "--replay", canary, "--out", tmp_path, "--json")
+        check(done, 0)
+        row, = json.loads(done.stdout)
+        assert (row["ops"], row["check"], row["op"]) == (5, "result_equals", "coalesce")
+        text = (tmp_path / "slice" / "coalesce-at-limit.txt").read_text()
+        assert text.startswith("iobuf-program 1 slice\n") and "# check failed: result_equals" in text
+        assert (tmp_path / "slice" / "coalesce-at-limit.c").is_file()
+
+
+def test_fuzz_leaves_the_minimised_program_beside_what_it_found(tmp_path, canary, monkeypatch, capsys):
+    monkeypatch.setattr(build, "ensure", lambda *_: None)
+    monkeypatch.setattr(build, "program", lambda *_: canary)
+    copy = tmp_path / "afl-1"
+    copy.write_bytes((SEEDS / "coalesce-at-limit").read_bytes())
+    failures.describe(types.SimpleNamespace(preset="afl", target="slice", name="afl", log=tmp_path / "log"), copy)
+    assert "5 of 10 ops" in capsys.readouterr().err
+    assert {path.name for path in tmp_path.iterdir()} == {"afl-1" + end for end in ("", ".txt", ".c", ".min", ".min.txt", ".min.c")}
+
+
+@pytest.mark.parametrize("path", PATCHES, ids=lambda path: path.stem)
+def test_planted_bug_applies_and_the_corpus_shows_it(path):
+    replay = planted.program(path, "checked", "fuzz/replay")
+    target, long = comparison.failing(path, replay)
+    assert long, f"{path.stem} is not seen"
+    assert comparison.count(replay, target, long) > 20
+
+
+REPORT = """==7==ERROR: AddressSanitizer: heap-use-after-free on address 0x6100
+READ of size 8 at 0x6100 thread T0
+    #0 0x55 in __interceptor_memcpy (/x/replay+0x1)
+    #1 0x56 in atomic_get /r/lib/src/atomic.h:9:1
+    #2 0x57 in put_shared.part.0 /r/build/planted/asan/x/lib/src/buf.c:{line}:3
+    #3 0x58 in put_shared /r/lib/src/buf.c:200:3
+    #4 0x59 in iobuf_slice_release /r/lib/src/slice.c:130:5
+    #5 0x60 in do_release /r/fuzz/execute/ops.c:1:1
+    #6 0x61 in main /r/fuzz/targets/replay.c:1:1
+
+freed by thread T0 here:
+    #0 0x55 in free (/x/replay+0x1)
+    #1 0x57 in pool_return /r/lib/src/pool.c:1:1
+"""
+
+
+class TestTriage:
+    def test_stack_is_of_the_library_without_lines_and_headers(self):
+        assert triage.library_stack(REPORT.format(line=10)) == ("put_shared", "iobuf_slice_release")
+        assert triage.library_stack(REPORT.format(line=99)) == triage.library_stack(REPORT.format(line=10))
+
+    def test_top_frames_are_those_that_others_see(self):
+        assert triage.top_frames(REPORT.format(line=1)) == ("put_shared", "put_shared", "iobuf_slice_release")
+
+    def test_report_without_stack_has_none(self):
+        assert triage.library_stack("check failed: x: y\n") == ()
+
+    def test_judge_counts_parted_and_joined(self):
+        judged = triage.judge([("a", 1), ("a", 1), ("a", 2), ("b", 2), ("c", 3)])
+        assert (judged["bugs"], judged["groups"], judged["bugs_split"], judged["groups_mixed"], judged["bugs_mixed"]) == (3, 3, 1, 1, 2)
+        assert (judged["pairs_split"], judged["pairs_same"], judged["pairs_merged"], judged["pairs_different"]) == (2, 3, 1, 7)
+
+    def test_groups_have_the_smallest_first(self):
+        base = {"check": "c", "report": None, "op": "alloc", "stack": (), "bytes": 1}
+        groups = triage.group([base | {"file": "x", "ops": 5}, base | {"file": "y", "ops": 3}, base | {"op": "share", "file": "z", "ops": 1}])
+        assert [[failure["file"] for failure in members] for members in groups] == [["y", "x"], ["z"]]
+
+    def test_forms_of_one_op_are_one_cause_and_two_checks_are_two(self):
+        one = {"check": "c", "report": None, "op": "alloc", "stack": ()}
+        assert triage.cause(one) == triage.cause(one | {"op": "copy"})
+        assert triage.cause(one) != triage.cause(one | {"op": "share"})
+        assert triage.cause(one) != triage.cause(one | {"check": "d"})
+        assert triage.cause(one) != triage.cause(one | {"stack": ("iobuf_alloc",)})
+
+    def test_what_is_left_at_the_end_is_told_apart_by_what_it_takes(self):
+        leak = {"check": "nothing_leaks", "report": None, "op": "the end", "stack": (), "kinds": ["alloc", "pool_create", "split"]}
+        assert triage.cause(leak) == triage.cause(leak | {"check": "stats_equal", "op": "pool_close", "kinds": ["read", "split"]})
+        assert triage.cause(leak) != triage.cause(leak | {"kinds": ["alloc", "pool_create"]})
+
+    def test_kinds_of_a_text_program(self):
+        text = "iobuf-program 1 slice\np0 = pool_create_default -> ok\ns0 = copy a0 1\nrelease s0\n# check failed: x\n"
+        assert triage.kinds(text) == ["alloc", "pool_create", "release"]
+
+    def test_same_failure_is_one_cause(self, tmp_path, canary):
+        for number in range(3):
+            (tmp_path / f"in{number}").write_bytes((SEEDS / "coalesce-at-limit").read_bytes())
+        (tmp_path / "in0.txt").write_text("beside its input, not one itself")
+        (tmp_path / "fine").write_text("iobuf-program 1 slice\n")
+        done = iobuf("triage", "slice", tmp_path, "--replay", canary, "--json")
+        check(done, 1)
+        said = json.loads(done.stdout)
+        row, = said["groups"]
+        assert (row["count"], row["check"], row["op"], row["ops"]) == (3, "result_equals", "coalesce", 5)
+        assert said["fine"] == [str(tmp_path / "fine")]
+        check(iobuf("triage", "slice", tmp_path, "--replay", canary), 1, "3 failing inputs, 1 causes, 1 that do not fail")
+
+    def test_nothing_that_fails_is_status_0(self, tmp_path):
+        (tmp_path / "fine").write_text("iobuf-program 1 slice\n")
+        check(iobuf("triage", tmp_path / "fine", "--preset", "checked"), 0, "0 failing inputs")
+
+    def test_empty_folder_is_one_line(self, tmp_path):
+        check_one_line(iobuf("triage", tmp_path, "--preset", "checked"), 3, "no input")
+
+
+class TestFaultSweep:
+    def test_one_program(self, tmp_path):
+        (tmp_path / "in").write_text("iobuf-program 1 slice\np0 = pool_create 64 0 0\na0 = allocator_init p0 0\ns0 = alloc a0 1\n")
+        done = iobuf("fault-sweep", "slice", tmp_path / "in", "--json")
+        check(done, 1)  # wrap and the default backing are not come to
+        found = json.loads(done.stdout)
+        assert (found["programs"], found["allocations"], found["refused"], found["places"]) == (1, 3, 3, 3)
+        assert any("buf.c" in place and "never comes" in place for place in found["not_reached"])
+
+    def test_own_faults_of_a_program_do_not_hide_the_rest(self, tmp_path):
+        (tmp_path / "in").write_text("iobuf-program 1 slice\np0 = pool_create 64 0 0\nfail_alloc 1 once\np1 = pool_create 64 0 0\n"
+                                     "fail_alloc 1 off\np2 = pool_create 64 0 0\n")
+        found = json.loads(iobuf("fault-sweep", "slice", tmp_path / "in", "--json").stdout)
+        assert found["allocations"] == 3
+
+    def test_error_path_that_errs_is_found_and_kept(self):
+        replay = planted.program(patch("refused-buf-is-counted"), "checked", "fuzz/replay")
+        found = fault_sweep.sweep(replay, {"slice": [SEEDS / "reuse-from-the-start"]})
+        failure, = found["failed"]
+        assert "check failed" in failure["output"] and "fail_alloc" in failure["output"]
+        check(iobuf("replay", "slice", failure["file"]), 0)  # without the bug it is fine
+        (ROOT / failure["file"]).unlink()
