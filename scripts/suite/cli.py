@@ -9,7 +9,7 @@ import click
 
 from suite import say
 
-VERBS = ("run", "test", "fuzz", "replay", "coverage", "bench", "report")
+VERBS = ("run", "test", "fuzz", "replay", "coverage", "mutants", "bench", "report")
 
 FINE, FOUND, USAGE, COULD_NOT = 0, 1, 2, 3
 

@@ -126,6 +126,7 @@ GROUPS = {
     "shell": (shell, "shellcheck"),
     "cli": (python("cli"), "the command line: wrong use, broken files, exit status"),
     "peers": (python("peers"), "bench --peers on made-up times: noise, targets, table, picture"),
+    "mutants": (python("mutants"), "each planted bug still applies and compiles; the verb that measures them"),
     "page": (python("page"), "the report page in a headless browser"),
 }
 
