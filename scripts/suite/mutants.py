@@ -8,11 +8,13 @@ import functools
 import hashlib
 import json
 import os
+import pathlib
 import re
 import shlex
 import shutil
 import signal
 import subprocess
+import tempfile
 import threading
 import time
 
@@ -24,7 +26,7 @@ PATCHES = ROOT / "fuzz" / "mutants"
 EQUIVALENT = PATCHES / "equivalent.json"
 WORK = BUILD / "mutants"
 STAGES = ("unit", "replay", "libfuzzer", "afl")
-RUN_SECONDS = 30  # a test or a replay that takes longer hangs
+TEST_SECONDS, REPLAY_SECONDS = 60, 10  # what takes longer hangs
 PROGRAM_SECONDS = 5  # one program of an engine
 
 # A build as it is shipped, and one with checks: each has code that the other has not. Where a mutant changes both, unit tests
@@ -244,10 +246,12 @@ class Plant:
 
 def code(path):
     """What of an object file is not about lines and files of the source."""
-    out = subprocess.run(["objcopy", "--strip-debug", "--remove-section=.comment", str(path), "/dev/stdout"], capture_output=True)
-    if out.returncode != 0:
-        raise say.Stop(f"objcopy failed on {shown(path)}: {out.stderr.decode(errors='replace').strip()}")
-    return out.stdout
+    with tempfile.TemporaryDirectory() as folder:
+        out = pathlib.Path(folder) / "o"
+        done = subprocess.run(["objcopy", "--strip-debug", "--remove-section=.comment", str(path), str(out)], capture_output=True)
+        if done.returncode != 0:
+            raise say.Stop(f"objcopy failed on {shown(path)}: {done.stderr.decode(errors='replace').strip()}")
+        return out.read_bytes()
 
 
 # ---- stages: each returns the seconds until the mutant was killed, or None; building does not count
@@ -271,7 +275,7 @@ def unit(plant, presets, _seconds):
     for preset in presets:
         tests = sorted(unit_tests(preset), key=lambda test: (not test[0].startswith(f"test_{stem}"), "threads" in test[0]))
         for _, target, launcher in tests:
-            status, took, _ = plant.processes.run([*launcher, plant.program(preset, target)], timeout=RUN_SECONDS,
+            status, took, _ = plant.processes.run([*launcher, plant.program(preset, target)], timeout=TEST_SECONDS,
                                                   env={"IOBUF_TEST_SCALE": "16"})
             total += took
             if status != 0:
@@ -284,7 +288,7 @@ def replay(plant, presets, _seconds):
     for preset in presets:
         program = plant.program(preset, "fuzz/replay")
         for target in sorted(TARGETS, key=lambda target: target != plant.mutant.target):
-            status, took, output = plant.processes.run([program, target, "--quiet", *reversed(corpus(target))], timeout=RUN_SECONDS)
+            status, took, output = plant.processes.run([program, target, "--quiet", *reversed(corpus(target))], timeout=REPLAY_SECONDS)
             total += took
             if status in (2, 3):
                 raise say.Stop(f"replay of {target} could not run:\n{output[-500:]}")
@@ -302,7 +306,7 @@ def clean_seeds(plant, preset):
         return folder
     folder.mkdir()
     while left:
-        status, _, output = plant.processes.run([program, plant.mutant.target, "--quiet", *left], timeout=RUN_SECONDS)
+        status, _, output = plant.processes.run([program, plant.mutant.target, "--quiet", *left], timeout=REPLAY_SECONDS)
         named = re.findall(r"^in (.*)$", output, re.M)
         bad = next((at for at, path in enumerate(left) if named and str(path) == named[-1]), 0 if status == 0 or status is None else 0)
         good = left if status == 0 else left[:bad]
