@@ -29,8 +29,7 @@ STAGES = ("unit", "replay", "libfuzzer", "afl")
 TEST_SECONDS, REPLAY_SECONDS = 60, 10  # what takes longer hangs
 PROGRAM_SECONDS = 5  # one program of an engine
 
-# A build as it is shipped, and one with checks: each has code that the other has not. Where a mutant changes both, unit tests
-# and replay use both, and an engine the one with checks.
+# A build as it is shipped, and one with checks: each has code that the other has not. A stage uses those whose code a mutant changes.
 PRESETS = {"unit": ("release", "checked"), "replay": ("release", "asan"), "libfuzzer": ("libfuzzer-plain", "libfuzzer"),
            "afl": ("afl-plain", "afl")}
 # Which programs can meet a change of a file; of any other, all can.
@@ -299,11 +298,12 @@ def replay(plant, presets, _seconds):
 
 def clean_seeds(plant, preset):
     """Copies of those seeds that do not show the mutant, so that an engine has to find it by itself."""
-    folder = plant.folder / "seeds"
+    checked = preset in ("libfuzzer", "afl")
+    folder = plant.folder / ("seeds-checked" if checked else "seeds")
     if folder.is_dir():
         return folder
     folder.mkdir()
-    program = plant.program("asan" if preset in ("libfuzzer", "afl") else "release", "fuzz/replay")
+    program = plant.program("asan" if checked else "release", "fuzz/replay")
     left = sorted((CORPUS / plant.mutant.target / "seeds").iterdir())
     while left:
         status, _, output = plant.processes.run([program, plant.mutant.target, "--quiet", *left], timeout=REPLAY_SECONDS)
@@ -325,10 +325,20 @@ def check_not_ours(plant, found):
             raise say.Stop(f"an engine stopped at an input that fails without {plant.mutant.id} too:\n{output[-2000:]}", 1)
 
 
-def libfuzzer(plant, presets, seconds):
-    preset = presets[-1]
+def in_turn(look, plant, presets, seconds):
+    """An engine on each build, for its part of the time."""
+    total = 0.0
+    for preset in presets:
+        took, found = look(plant, preset, max(1, seconds // len(presets)))
+        total += took
+        if found:
+            return total
+    return None
+
+
+def libfuzzer(plant, preset, seconds):
     program = plant.program(preset, f"fuzz/fuzz_{plant.mutant.target}")
-    seeds, kept, found = clean_seeds(plant, preset), plant.folder / "kept", plant.folder / "found"
+    seeds, kept, found = clean_seeds(plant, preset), plant.folder / f"{preset}-kept", plant.folder / f"{preset}-found"
     kept.mkdir()
     found.mkdir()
     status, took, output = plant.processes.run(
@@ -336,9 +346,9 @@ def libfuzzer(plant, presets, seconds):
         timeout=seconds + 60)
     check_not_ours(plant, found.iterdir())
     if status == 0:
-        return None
+        return took, False
     if status is None or any(found.iterdir()) or "ERROR: libFuzzer" in output or "Sanitizer" in output:
-        return took
+        return took, True
     raise say.Stop(f"libFuzzer could not run on {plant.mutant.id}:\n{output[-500:]}")
 
 
@@ -349,23 +359,22 @@ AFL_ENV = {"AFL_SKIP_CPUFREQ": "1", "AFL_I_DONT_CARE_ABOUT_MISSING_CRASHES": "1"
 AFL_SEED = r"results in a (crash|hang)|Test case .* (crash|hang)|Fork server crashed|Unable to communicate|all test cases time out"
 
 
-def afl(plant, presets, seconds):
-    preset = presets[-1]
+def afl(plant, preset, seconds):
     program = plant.program(preset, f"fuzz/fuzz_{plant.mutant.target}")
-    out = plant.folder / "afl"
+    out = plant.folder / f"{preset}-out"
     status, took, output = plant.processes.run(
         ["afl-fuzz", "-i", clean_seeds(plant, preset), "-o", out, "-t", PROGRAM_SECONDS * 1000, "-V", seconds, "--", program],
         timeout=seconds + 60, env=AFL_ENV)
     found = [*out.glob("default/crashes/id*"), *out.glob("default/hangs/id*")]
     check_not_ours(plant, found)
     if found or status is None or re.search(AFL_SEED, output):
-        return took
+        return took, True
     if status == 0:
-        return None
+        return took, False
     raise say.Stop(f"AFL++ could not run on {plant.mutant.id}:\n{output[-800:]}")
 
 
-RUN = {"unit": unit, "replay": replay, "libfuzzer": libfuzzer, "afl": afl}
+RUN = {"unit": unit, "replay": replay, "libfuzzer": functools.partial(in_turn, libfuzzer), "afl": functools.partial(in_turn, afl)}
 
 
 def prepare(stages, mutants):
