@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from suite import mutants, mutate, say
+from suite import mutants, mutate, say, stages
 from suite.test.test_cli import check, check_one_line, iobuf
 from suite.verbs import mutants as verb
 
@@ -166,6 +166,11 @@ class TestVerb:
         path.write_text(json.dumps(row("canary", replay_s=0.5)) + "\n" + json.dumps(row("canary")) + "\n")
         check(iobuf("mutants", "canary", "--stages", "replay", "--output", path), 1, "survived every stage that was tried: canary")
 
+    def test_an_equivalent_one_that_was_killed_is_named(self, tmp_path):
+        path = tmp_path / "mutants.jsonl"
+        path.write_text(json.dumps(row("canary", replay_s=0.5, equivalent="so they say")) + "\n")
+        check(iobuf("mutants", "canary", "--stages", "replay", "--output", path), 1, "killed all the same: canary")
+
     def test_another_version_of_the_library_is_measured_anew(self, tmp_path):
         path = tmp_path / "mutants.jsonl"
         path.write_text(json.dumps(row("canary", library="another")) + "\n")
@@ -182,8 +187,8 @@ class TestVerb:
         change = next(one for one in mutate.everything() if one.file == "coalesce.c")
         same = mutate.Change("same", change.file, change.line, change.kind, change.before, change.before + " /* as it was */")
         mutant = mutants.Mutant("same", "mechanical", "statement", f"src/{change.file}", "slice", "0", same)
-        mutants.prepare(["replay"], [mutant])
-        found, argument = mutants.measure(mutant, ["replay"], 1, False, mutants.Processes())
+        stages.prepare(["replay"], [mutant])
+        found, argument = stages.measure(mutant, ["replay"], 1, False, mutants.Processes())
         assert found == {} and "same code" in argument
 
     def test_results_that_are_kept_can_be_read(self):

@@ -7,7 +7,7 @@ import statistics
 
 import click
 
-from suite import build, machine, mutants, options, say, store
+from suite import build, machine, mutants, mutate, options, say, stages as all_stages, store
 from suite.paths import RESULTS
 
 DEFAULT = RESULTS / "mutants.jsonl"
@@ -15,21 +15,21 @@ DEFAULT = RESULTS / "mutants.jsonl"
 
 def read_stages(_ctx, _param, value):
     names = [name.strip() for name in value.split(",") if name.strip()]
-    unknown = [name for name in names if name not in mutants.STAGES]
+    unknown = [name for name in names if name not in all_stages.STAGES]
     if unknown or not names:
-        raise click.BadParameter(f"{unknown[0]!r} is none of {', '.join(mutants.STAGES)}" if unknown else "there must be one at least")
-    return [stage for stage in mutants.STAGES if stage in names]
+        raise click.BadParameter(f"{unknown[0]!r} is none of {', '.join(all_stages.STAGES)}" if unknown else "there must be one at least")
+    return list(dict.fromkeys(names))
 
 
 @click.command(short_help="Plant bugs in the library: which stage finds each, how soon?")
 @click.argument("ids", nargs=-1, metavar="[ID]...")
 @click.option("--kind", type=click.Choice(["curated", "mechanical", "both"]), default="both", show_default=True)
-@click.option("--stages", default=",".join(mutants.STAGES), show_default=True, callback=read_stages, help="What to try, in this order.")
+@click.option("--stages", default=",".join(all_stages.STAGES), show_default=True, callback=read_stages, help="What to try, in this order.")
 @click.option("--engine", type=click.Choice(["both", "libfuzzer", "afl"]), default="both", show_default=True,
               help="Of the stages that are engines, one or both.")
 @click.option("--seconds", type=click.IntRange(min=1), default=60, show_default=True, help="How long an engine looks for one.")
 @click.option("--jobs", type=click.IntRange(min=1), help="How many at once; as many as there are processors.")
-@click.option("--sample", type=click.IntRange(min=1), default=mutants.mutate.SAMPLE, show_default=True,
+@click.option("--sample", type=click.IntRange(min=1), default=mutate.SAMPLE, show_default=True,
               help="How many mechanical ones, of all that can be made.")
 @click.option("--until-killed", is_flag=True, help="Leave out the stages behind the one that kills.")
 @click.option("--again", is_flag=True, help="Measure also what was measured on this version of the library.")
@@ -52,9 +52,9 @@ def command(ids, kind, stages, engine, seconds, jobs, sample, until_killed, agai
       scripts/iobuf mutants                                      all, all stages; takes hours
       scripts/iobuf mutants --kind curated --stages replay       does the corpus show them? minutes
       scripts/iobuf mutants --stages libfuzzer,afl 'coalesce-*'  those, by both engines
-      scripts/iobuf mutants --kind mechanical --stages unit,replay --until-killed
+      scripts/iobuf mutants --kind mechanical --stages replay,unit --until-killed
 
-    Exit status: 0 each was killed by some stage, 1 some survived, 2 wrong usage, 3 could not run.
+    Exit status: 0 each was killed by some stage, 1 some survived (or an equivalent one was killed), 2 wrong usage, 3 could not run.
     """
     stages = [stage for stage in stages if engine == "both" or stage in ("unit", "replay", engine)]
     if not stages:
@@ -72,7 +72,7 @@ def command(ids, kind, stages, engine, seconds, jobs, sample, until_killed, agai
         click.echo(json.dumps(summary | {"mutants": rows}, indent=1))
     else:
         show(rows, summary, stages)
-    return 1 if summary["survivors"] else 0
+    return 1 if summary["survivors"] or summary["wrongly_equivalent"] else 0
 
 
 def choose(ids, kind, sample):
@@ -108,25 +108,26 @@ def measured(path, library):
 def run(chosen, stages, seconds, jobs, until_killed, again, output):
     """The rows of all the chosen, those that were measured before among them; those that do not compile are left out."""
     library, commit, arguments = mutants.library(), machine.commit(), mutants.equivalent()
-    before = {} if again else measured(output, library)
+    before = measured(output, library)
     rows, waiting = {}, []
     for mutant in chosen:
         old = before.get((mutant.id, mutant.digest))
         argument = arguments.get(mutant.id)
         if old is None:
-            old = {"id": mutant.id, "class": mutant.group, "kind": mutant.kind, "equivalent": argument, "unit_s": None, "replay_s": None,
-                   "libfuzzer_s": None, "afl_s": None, "commit": commit, "library": library, "change": mutant.digest, "stages": []}
+            old = {"id": mutant.id, "class": mutant.group, "kind": mutant.kind, "equivalent": argument,
+                   **{f"{stage}_s": None for stage in all_stages.STAGES},
+                   "commit": commit, "library": library, "change": mutant.digest, "stages": []}
         elif argument and not old["equivalent"]:
             old = old | {"equivalent": argument}
             store.append_line(output, old)
         rows[mutant.id] = old
-        killed = until_killed and is_killed(old)
-        missing = [] if killed or (old["equivalent"] and old["stages"] == []
-                                   and not again and (mutant.id, mutant.digest) in before) else [s for s in stages if s not in old["stages"]]
+        same = old["equivalent"] and (mutant.id, mutant.digest) in before  # as known: by its argument, or its code
+        missing = stages if again else [] if same or until_killed and is_killed(old) else [s for s in stages if s not in old["stages"]]
         if missing:
+            rows[mutant.id] = old | {"commit": commit}
             waiting.append((mutant, missing))
     if waiting:
-        mutants.prepare(stages, [mutant for mutant, _ in waiting])
+        all_stages.prepare(stages, [mutant for mutant, _ in waiting])
     left_out = drive(waiting, rows, seconds, jobs, until_killed, output)
     if left_out:
         say.line(f"{len(left_out)} do not compile and are left out")
@@ -136,7 +137,7 @@ def run(chosen, stages, seconds, jobs, until_killed, again, output):
 def drive(waiting, rows, seconds, jobs, until_killed, output):
     processes, left_out, done = mutants.Processes(), set(), 0
     with say.Steps(f"{len(waiting)} mutants", max(1, len(waiting))) as steps, concurrent.futures.ThreadPoolExecutor(jobs) as pool:
-        at_work = {pool.submit(mutants.measure, mutant, missing, seconds, until_killed, processes): mutant for mutant, missing in waiting}
+        at_work = {pool.submit(all_stages.measure, mutant, missing, seconds, until_killed, processes): mutant for mutant, missing in waiting}
         try:
             for future in concurrent.futures.as_completed(at_work):
                 mutant, done = at_work[future], done + 1
@@ -158,13 +159,13 @@ def drive(waiting, rows, seconds, jobs, until_killed, output):
 
 
 def merged(row, found, argument):
-    new = row | {f"{stage}_s": None if took is None else round(took, 2) for stage, took in found.items()}
-    new["stages"] = [stage for stage in mutants.STAGES if stage in found or stage in row["stages"]]
+    new = row | {f"{stage}_s": None if took is None else round(took, 3) for stage, took in found.items()}
+    new["stages"] = [stage for stage in all_stages.STAGES if stage in found or stage in row["stages"]]
     return new | ({"equivalent": argument} if argument else {})
 
 
 def is_killed(row):
-    return any(row[f"{stage}_s"] is not None for stage in mutants.STAGES)
+    return any(row[f"{stage}_s"] is not None for stage in all_stages.STAGES)
 
 
 def summarize(rows, stages):
@@ -182,6 +183,7 @@ def summarize(rows, stages):
                               "slowest_s": times[-1][0] if times else None, "slowest": times[-1][1] if times else None})
     survivors = [row["id"] for row in rows if not row["equivalent"] and row["stages"] and not is_killed(row)]
     return {"parts": parts, "equivalent": [row["id"] for row in rows if row["equivalent"]], "survivors": survivors,
+            "wrongly_equivalent": [row["id"] for row in rows if row["equivalent"] and is_killed(row)],
             "survivors_by_stage": {stage: [row["id"] for row in rows if not row["equivalent"] and stage in row["stages"]
                                            and row[f"{stage}_s"] is None] for stage in stages}}
 
@@ -196,6 +198,8 @@ def show(rows, summary, stages):
         of_stage = summary["survivors_by_stage"][stage]
         if of_stage:
             click.echo(f"{stage} did not kill {len(of_stage)}: {', '.join(of_stage)}")
+    if summary["wrongly_equivalent"]:
+        click.echo(f"listed as equivalent, and killed all the same: {', '.join(summary['wrongly_equivalent'])}")
     click.echo(f"{len(rows)} mutants, {len(summary['equivalent'])} of them equivalent; "
                f"{len(summary['survivors'])} survived every stage that was tried"
                + (f": {', '.join(summary['survivors'])}" if summary["survivors"] else ""))
