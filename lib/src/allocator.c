@@ -8,7 +8,8 @@
 
 #include <string.h>
 
-/* Slices of size 0 use nothing up: on 32-bit platforms they alone could make a buf's counts wrap. */
+/* Slices of size 0, and those that are shrunk to it, use nothing up: on 32-bit platforms they alone could make a buf's counts wrap.
+ * There, at this many, the buf is left. */
 #define TAKEN_MOST ((size_t)PTRDIFF_MAX / 4)
 
 int iobuf_allocator_init(iobuf_allocator *a, iobuf_pool *pool, size_t reserve)
@@ -171,6 +172,8 @@ int iobuf_allocator_shrink(iobuf_allocator *a, iobuf_slice *last, size_t size)
         slice_front(last).sharing)
         return IOBUF_EINVAL;
     a->next_ -= last->size_ - size;
+    if (sizeof(size_t) == 4 && b->head.taken_ >= TAKEN_MOST)
+        a->bound_ = 0; /* the next slice is cut out of line, where they are counted */
     check_poison(uncut(a), last->size_ - size);
     last->size_ = size;
     return IOBUF_OK;

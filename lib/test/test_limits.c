@@ -221,6 +221,30 @@ static void shrink_takes_no_size_above_the_slice_s(void **state)
     end(&f);
 }
 
+/* Only in a 32-bit build: rounds of cutting, shrinking to nothing and releasing move nothing on but the counts, which are set here
+ * to what some hundred million of them leave. */
+static void a_buf_whose_counts_are_full_is_left(void **state)
+{
+    (void)state;
+    test_backing b = {0};
+    iobuf_pool *pool = make_pool(&b, 64, 0, 0);
+    iobuf_allocator a;
+    iobuf_slice s;
+    assert_ok(iobuf_allocator_init(&a, pool, 0));
+    assert_ok(iobuf_alloc(&a, 1, &s));
+    if (sizeof(size_t) == 4 && a.buf_->owner_ != 0) {
+        a.buf_->taken_ = (size_t)PTRDIFF_MAX / 4;
+        a.buf_->local_ = -2 * (intptr_t)(a.buf_->taken_ - 1);
+    }
+    assert_ok(iobuf_allocator_shrink(&a, &s, 0));
+    iobuf_slice_release(&s);
+    assert_ok(iobuf_alloc(&a, 1, &s));
+    assert_true(a.buf_->taken_ <= 2);
+    iobuf_slice_release(&s);
+    iobuf_allocator_release(&a);
+    close_pool(pool, &b);
+}
+
 static void compact_does_not_wrap_with_a_huge_reserve(void **state)
 {
     (void)state;
@@ -504,6 +528,7 @@ int main(void)
         cmocka_unit_test(reserve_and_size_never_wrap),
         cmocka_unit_test(a_size_that_overflows_leaves_the_current_buf),
         cmocka_unit_test(shrink_takes_no_size_above_the_slice_s),
+        cmocka_unit_test(a_buf_whose_counts_are_full_is_left),
         cmocka_unit_test(compact_does_not_wrap_with_a_huge_reserve),
         cmocka_unit_test(wrap_takes_up_to_ptrdiff_max),
         cmocka_unit_test(every_cut_works_at_ptrdiff_max),

@@ -102,6 +102,7 @@ def markdown(summary):
     """The table, memory, losses and constants with where they come from, to be pasted as they are."""
     machine, built = summary["machine"], summary["build"]
     versions = [re.sub(r"-\d+-g[0-9a-f]+$", "", found["version"]) for found in summary["mallocs"].values() if found["version"]]
+    versions = list(dict.fromkeys(versions))  # DPDK's processes run on glibc's as well
     measured = {case["peer"] for case in summary["cases"]}
     versions += [f"{peer}: {text}" for peer, text in summary["versions"].items() if peer in measured and peer != OURS]
     parts = [as_markdown(part(summary)) for part in (goals, memory, losses, constants) if part(summary).rows]

@@ -106,7 +106,7 @@ typedef struct iobuf_backing {
 typedef struct iobuf_pool_options {
     size_t min_size;         /* bufs are multiples of this, bytes; 0: 4096 */
     size_t max_bytes;        /* limit on all bytes of bufs, in use and cached; 0: none */
-    size_t max_cached_bytes; /* limit on the bytes of free bufs kept; 0: 64 MiB; 1: keep none; SIZE_MAX: keep all */
+    size_t max_cached_bytes; /* limit on the bytes of free bufs kept; 0: 64 MiB; 1: none (but of 1 byte); SIZE_MAX: all */
     iobuf_backing backing;   /* both functions NULL: the C library's memory */
 } iobuf_pool_options;
 
@@ -221,7 +221,7 @@ IOBUF_API void iobuf_slice_release(iobuf_slice *s);
 #endif
 
 /* Releases `previous`. If it ends where the free prefix of `s` begins, in the same buf, its bytes and its own free prefix join
- * that prefix, unless other slices share bytes of it. */
+ * that prefix, unless bytes of it are shared, or were once (iobuf_slice_share). */
 IOBUF_API void iobuf_slice_release_previous(iobuf_slice *s, iobuf_slice *previous);
 
 /* Cuts `bytes` bytes off the front, at most all of them. They join the free prefix and keep their contents there; of a slice

@@ -13,6 +13,7 @@ WORKS = {
     "window": "4096 live buffers of 16 to 2048 bytes, a random one replaced each time",
     "cross_thread": "one thread takes, another releases",
     "frame": "payload copied in, 8-byte header put in front, described for writev, released",
+    "frame_line": "the same, with a cache line of room for the header, which keeps payloads aligned",
     "frame_http": "the same with the messages of recorded HTTP traffic (nginx)",
     "frame_resp": "the same with the messages of recorded Redis traffic",
     "coalesce": "1000 neighbouring buffers joined into few; malloc has to copy, iobuf does not where they lie side by side",
