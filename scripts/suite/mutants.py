@@ -87,9 +87,9 @@ def digest(text):
 
 
 def library():
-    """Names the version of the library that was mutated."""
+    """Names the version of the library that was mutated; comments and blanks are no part of it."""
     names = sorted(path for part in ("src", "include") for path in (LIB / part).rglob("*") if path.suffix in (".c", ".h"))
-    return digest("".join(f"{path.relative_to(LIB)}\0{path.read_text()}\0" for path in names))
+    return digest("".join(f"{path.relative_to(LIB)}\0{' '.join(mutate.masked(path.read_text()).split())}\0" for path in names))
 
 
 def equivalent():
