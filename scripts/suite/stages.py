@@ -10,7 +10,7 @@ from suite.mutants import Plant
 from suite.paths import BUILD, CORPUS, TARGETS, corpus
 
 STAGES = ("unit", "replay", "libfuzzer", "afl")
-TEST_SECONDS, REPLAY_SECONDS = 60, 10  # what takes longer hangs
+TEST_SECONDS, REPLAY_SECONDS = 60, 5  # what takes longer hangs
 PROGRAM_SECONDS = 5  # one program of an engine
 
 # A build as it is shipped, and one with checks: each has code that the other has not. A stage uses those whose code a mutant changes.
@@ -73,10 +73,15 @@ def clean_seeds(plant, preset):
     while left:
         status, _, output = plant.processes.run([program, plant.mutant.target, "--quiet", *left], timeout=REPLAY_SECONDS)
         named = re.findall(r"^in (.*)$", output, re.M)
-        good = len(left) if status == 0 else next((at for at, path in enumerate(left) if named and str(path) == named[-1]), 0)
-        for path in left[:good]:
+        if status is None or status != 0 and not named:  # it hangs, and does not say where
+            good = [path for path in left
+                    if plant.processes.run([program, plant.mutant.target, "--quiet", path], timeout=1)[0] == 0]
+            left = []
+        else:
+            first = len(left) if status == 0 else [str(path) for path in left].index(named[-1])
+            good, left = left[:first], left[first + 1:]
+        for path in good:
             shutil.copyfile(path, folder / path.name)
-        left = left[good + 1:]
     if not any(folder.iterdir()):
         (folder / "empty").write_bytes(b"\x01")
     return folder
