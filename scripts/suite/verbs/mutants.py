@@ -32,7 +32,7 @@ def read_stages(_ctx, _param, value):
 @click.option("--sample", type=click.IntRange(min=1), default=mutate.SAMPLE, show_default=True,
               help="How many mechanical ones, of all that can be made.")
 @click.option("--until-killed", is_flag=True, help="Leave out the stages behind the one that kills.")
-@click.option("--again", is_flag=True, help="Measure also what was measured on this version of the library.")
+@click.option("--again", is_flag=True, help="Measure also what was measured on this version of the library; with --until-killed, what survived.")
 @click.option("--list", "list_only", is_flag=True, help="Name the mutants, with their class; build nothing.")
 @click.option("--output", type=click.Path(dir_okay=False, path_type=pathlib.Path), default=DEFAULT, show_default="results/mutants.jsonl",
               help="Where a line for each mutant is added.")
@@ -122,7 +122,9 @@ def run(chosen, stages, seconds, jobs, until_killed, again, output):
             store.append_line(output, old)
         rows[mutant.id] = old
         same = old["equivalent"] and (mutant.id, mutant.digest) in before  # as known: by its argument, or its code
-        missing = stages if again else [] if same or until_killed and is_killed(old) else [s for s in stages if s not in old["stages"]]
+        if until_killed and is_killed(old) or same and not again:
+            continue
+        missing = [stage for stage in stages if again or stage not in old["stages"]]
         if missing:
             rows[mutant.id] = old | {"commit": commit}
             waiting.append((mutant, missing))
