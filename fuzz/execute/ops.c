@@ -516,6 +516,11 @@ static void do_writev(world *w, const program_op *op)
     s->wrong = NULL;
     LIBRARY(w, status = iobuf_writev(FD_SINK, &w->slice[op->reg[0]], &count, &written));
     int error = errno;
+    size_t bytes = 0;
+    for (unsigned i = 0; i < op->count; i++)
+        bytes += s->slices[i].size;
+    if ((s->calls != 0) != (bytes != 0))
+        fail(w, "writev_gathers_the_slices", "writev was called %zu times for %zu bytes", s->calls, bytes);
     if (s->wrong)
         fail(w, "writev_gathers_the_slices", "%s", s->wrong);
     if (s->result < 0)

@@ -9,7 +9,8 @@ import click
 
 from suite import say
 
-VERBS = ("run", "test", "fuzz", "fuzz-speed", "replay", "minimise", "triage", "fault-sweep", "corpus", "coverage", "bench", "report", "mutator-trials")
+VERBS = ("run", "test", "fuzz", "fuzz-speed", "replay", "minimise", "triage", "fault-sweep",
+         "mutants", "mutator-trials", "corpus", "coverage", "bench", "report")
 
 FINE, FOUND, USAGE, COULD_NOT = 0, 1, 2, 3
 

@@ -139,6 +139,7 @@ GROUPS = {
     "fuzz-speed": (python("fuzz_speed"), "the measure of the harness's speed, and the profile"),
     "minimise": (python("minimise"), "minimise, triage and fault-sweep on planted bugs"),
     "peers": (python("peers"), "bench --peers on made-up times: noise, targets, table, picture"),
+    "mutants": (python("mutants"), "each planted bug still applies and compiles; the verb that measures them"),
     "page": (python("page"), "the report page in a headless browser"),
 }
 
