@@ -7,7 +7,7 @@ import tempfile
 from suite import build, command, say
 from suite.paths import CORPUS, TARGETS
 
-HEAD = b"iobuf-program "  # a text program begins with it
+HEAD = b"iobuf-program"  # a text program begins with it
 WORDS = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")  # a name that a person gave
 HASH = re.compile(r"[0-9a-f]{12}")  # one made from the content: the first half of what libFuzzer calls it
 
@@ -43,6 +43,10 @@ def shortest(replay, target, path):
         out = pathlib.Path(folder) / "out"
         run(replay, target, "--encode", out, path)
         return out.read_bytes()
+
+
+def can_be_read(replay, target, path):
+    return not is_text(path.read_bytes()) or command.run([replay, target, "--text", path], check=False)[0] == 0
 
 
 def text(replay, target, path):

@@ -83,6 +83,7 @@ class TestMergeAndPrune:
         for path in lost:
             (found / f"crash-{path.name}").write_bytes(path.read_bytes() + b"\xff" * 3)
             path.unlink()
+        (found / "no-text").write_bytes(b"iobuf-program 1 \xff\n")  # what begins as text and cannot be read is no program to keep
         before = contents(corpus.place)
         check(corpus("merge", "slice", "--from", found, "--dry-run"), 0, "would be added")
         assert contents(corpus.place) == before

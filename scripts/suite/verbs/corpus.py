@@ -13,6 +13,7 @@ from suite.verbs import coverage
 
 BUDGET = 256 << 10  # bytes of all programs, in git
 IMPORTED = BUILD / "fuzz" / "imported"
+EDGES_ALONE = ("-use_counters=0", "-use_cmp=0")  # of what libFuzzer tells inputs apart by
 
 
 @click.group(short_help="Merge, prune, check, migrate, import; keep a crash as a case.")
@@ -75,11 +76,12 @@ def check(as_json):
 @click.argument("targets", nargs=-1, metavar="[TARGET]...")
 @click.option("--from", "sources", multiple=True, type=click.Path(path_type=pathlib.Path, exists=True, file_okay=False),
               help="Another folder of inputs, for one TARGET; may be given again.")
+@click.option("--counts", is_flag=True, help="Also what goes through an edge another number of times, or compares other values: much more.")
 @click.option("--dry-run", is_flag=True, help="Say what would be added.")
 @options.verbose
-def merge(targets, sources, dry_run):
+def merge(targets, sources, counts, dry_run):
     """Add to corpus/TARGET/seeds what libFuzzer and AFL++ kept in build/fuzz, and what `corpus import` read, as far as it reaches
-    more of the library than the corpus does; minimised by libFuzzer's -merge=1, each file in its shortest encoding.
+    edges of the library that the corpus does not; minimised by libFuzzer's -merge=1, each file in its shortest encoding.
 
     \b
     Examples:
@@ -98,7 +100,7 @@ def merge(targets, sources, dry_run):
         if not found:
             say.line(f"{target}: nothing was found yet: scripts/iobuf fuzz {target}")
             continue
-        for content, clean in merged(replay, target, found):
+        for content, clean in merged(replay, target, found, () if counts else EDGES_ALONE):
             failing += not clean
             if clean and not (CORPUS / target / "seeds" / programs.hash_name(content)).exists():
                 added += 1
@@ -114,7 +116,7 @@ def found_by_engines(target):
     return [folder for folder in dict.fromkeys(kept) if folder.is_dir() and any(path.is_file() for path in folder.iterdir())]
 
 
-def merged(replay, target, found):
+def merged(replay, target, found, flags):
     """(content, whether it runs clean) of each program that libFuzzer's merge adds to the target's corpus."""
     with tempfile.TemporaryDirectory() as work:
         old = pathlib.Path(work) / "corpus"
@@ -124,14 +126,16 @@ def merged(replay, target, found):
                 shutil.copyfile(path, old / path.name)
         before = set(old.iterdir())
         with say.step(f"merge {target}"):
-            minimise(target, old, found)
+            minimise(target, old, found, flags)
         for path in sorted(set(old.iterdir()) - before):
-            yield reencoded(replay, target, path)
+            if programs.can_be_read(replay, target, path):  # begins as text, and is none: the targets take it for an empty program
+                yield reencoded(replay, target, path)
 
 
-def minimise(target, into, found):
+def minimise(target, into, found, flags=()):
     program = build.program("libfuzzer", f"fuzz/fuzz_{target}")
-    commands.run([program, "-merge=1", f"-timeout={engines.PROGRAM_SECONDS}", into, *found], log=build.log("libfuzzer", f"merge-{target}"))
+    commands.run([program, "-merge=1", f"-timeout={engines.PROGRAM_SECONDS}", *flags, into, *found],
+                 log=build.log("libfuzzer", f"merge-{target}"))
 
 
 def reencoded(replay, target, path):
