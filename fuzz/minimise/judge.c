@@ -53,6 +53,7 @@ void judge_begin(const execute_options *options)
 
 /* ---- the child */
 
+/* Not strictly safe in a handler, but the process is lost anyway; one that gets stuck here is killed. */
 static void on_hang(int number)
 {
     (void)number;

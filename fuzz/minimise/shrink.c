@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { SEEN = 1 << 18, MOST_FOR_PAIRS = 32, FILES = 4, SLICES = 3 };
+enum { SEEN = 1 << 18, MOST_FOR_PAIRS = 32, MOST_FOR_TRADES = 12, FILES = 4, SLICES = 3 };
 
 static struct {
     program best, candidate;
@@ -530,6 +530,45 @@ static bool simplify_sizes(void)
     return any;
 }
 
+/* ---- an op less, at the price of another size */
+
+static bool takes_size(const program_op *op, unsigned which)
+{
+    for (const char *o = program_ops[op->kind].operands; *o; o++)
+        if (*o == 'n' && which-- == 0)
+            return true;
+    return false;
+}
+
+/* Without the op at `at`; the op at `other`, or all of the same kind if that is `at` too, get the size. */
+static bool drop_and_resize(size_t at, size_t other, unsigned which, program_size size)
+{
+    program *c = &the.candidate;
+    *c = the.best;
+    for (size_t i = 0; i < c->count; i++)
+        if (i == other || (other == at && c->ops[i].kind == c->ops[at].kind && which == 0))
+            c->ops[i].size[which] = size;
+    drop_from_candidate(at);
+    return try();
+}
+
+/* An op can be there only to make the state that a larger size would meet at once: one that fails, say, or has to wait. */
+static bool trade_ops_for_sizes(void)
+{
+    static const program_size sizes[] = {{0, BASE_CONST},  {1, BASE_CONST},       {2, BASE_CONST},
+                                         {64, BASE_CONST}, {1 << 20, BASE_CONST}, {1, BASE_MIN},
+                                         {1, BASE_REST},   {1, BASE_HEAD},        {0, BASE_SIZE_MAX}};
+    if (the.best.count > MOST_FOR_TRADES)
+        return false;
+    for (size_t i = 0; i < the.best.count; i++)
+        for (size_t j = 0; j < the.best.count; j++)
+            for (unsigned which = 0; takes_size(&the.best.ops[j], which); which++)
+                for (size_t k = 0; k < sizeof sizes / sizeof sizes[0]; k++)
+                    if (drop_and_resize(i, j, which, sizes[k]))
+                        return true;
+    return false;
+}
+
 /* ---- register numbers */
 
 static bool renumber(unsigned file, const uint8_t *map)
@@ -583,8 +622,8 @@ static bool drop_ops(void)
 void shrink(program *p, const verdict *v)
 {
     typedef bool (*pass)(void);
-    static const pass passes[] = {drop_ops,     place_faults,   replace_results, simplify_kinds, lower_choices,
-                                  shorten_runs, simplify_sizes, drop_pairs,      lower_registers};
+    static const pass passes[] = {drop_ops,     place_faults,   replace_results, simplify_kinds,      lower_choices,
+                                  shorten_runs, simplify_sizes, drop_pairs,      trade_ops_for_sizes, lower_registers};
     the.best = *p;
     the.best.count = v->ran;
     the.want = *v;

@@ -9,7 +9,8 @@
 
 void sweep_program(const program *p, const execute_options *options);
 
-/* `N programs, M allocations failed in turn`, then a line for each stack: `refused` or `met`, and its return addresses within the executable. */
+/* `N programs, M allocations failed in turn`, then a line for each stack: `refused` or `met`, and its return addresses within the
+ * executable. */
 void sweep_report(FILE *to);
 
 #endif

@@ -1,5 +1,5 @@
-"""Our minimiser against libFuzzer's -minimize_crash=1 and afl-tmin, on planted bugs and the same long failing programs: ops left, seconds,
-and whether what is left still fails the same check."""
+"""Our minimiser against libFuzzer's -minimize_crash=1 and afl-tmin, on planted bugs and the same long failing programs: ops left,
+seconds, and whether what is left still fails the same check."""
 import re
 import time
 
@@ -134,8 +134,9 @@ def libfuzzer(patch, _replay, target, long, out, seconds):
 def afl_tmin(patch, _replay, target, long, out, seconds):
     fuzz = planted.program(patch, "afl", f"fuzz/fuzz_{target}")
     start = time.monotonic()
+    env = {"AFL_SKIP_CPUFREQ": "1", "AFL_I_DONT_CARE_ABOUT_MISSING_CRASHES": "1", "AFL_NO_COLOR": "1"}
     command.run(["afl-tmin", "-i", long, "-o", out, "-t", "1000", "--", fuzz], log=out.with_suffix(".log"), check=False,
-                timeout=seconds + 60, env={"AFL_SKIP_CPUFREQ": "1", "AFL_I_DONT_CARE_ABOUT_MISSING_CRASHES": "1", "AFL_NO_COLOR": "1"})
+                timeout=seconds + 60, env=env)
     return time.monotonic() - start
 
 

@@ -1,4 +1,4 @@
-"""Makes failing programs small by `replay --minimise`, which is written in C: a candidate costs microseconds, a failing one a fork."""
+"""Makes failing programs small by `replay --minimise`, which is C: a candidate costs microseconds, one that fails a fork."""
 import re
 import time
 

@@ -111,7 +111,8 @@ def judge(labelled):
             else:
                 different += 1
                 merged += key == other_key
-    return {"bugs": len(groups_of), "groups": len(bugs_of), "bugs_split": sum(len(keys) > 1 for keys in groups_of.values()),
+    return {"bugs": len(groups_of), "groups": len(bugs_of),
+            "bugs_split": sum(len(keys) > 1 for keys in groups_of.values()),
             "groups_mixed": sum(len(bugs) > 1 for bugs in bugs_of.values()),
             "bugs_mixed": len(set().union(*(bugs for bugs in bugs_of.values() if len(bugs) > 1), set())),
             "pairs_split": split, "pairs_same": same, "pairs_merged": merged, "pairs_different": different}

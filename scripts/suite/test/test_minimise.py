@@ -125,12 +125,13 @@ class TestTriage:
 
     def test_judge_counts_parted_and_joined(self):
         judged = triage.judge([("a", 1), ("a", 1), ("a", 2), ("b", 2), ("c", 3)])
-        assert (judged["bugs"], judged["groups"], judged["bugs_split"], judged["groups_mixed"], judged["bugs_mixed"]) == (3, 3, 1, 1, 2)
-        assert (judged["pairs_split"], judged["pairs_same"], judged["pairs_merged"], judged["pairs_different"]) == (2, 3, 1, 7)
+        assert judged == {"bugs": 3, "groups": 3, "bugs_split": 1, "groups_mixed": 1, "bugs_mixed": 2, "pairs_split": 2, "pairs_same": 3,
+                          "pairs_merged": 1, "pairs_different": 7}
 
     def test_groups_have_the_smallest_first(self):
         base = {"check": "c", "report": None, "op": "alloc", "stack": (), "bytes": 1}
-        groups = triage.group([base | {"file": "x", "ops": 5}, base | {"file": "y", "ops": 3}, base | {"op": "share", "file": "z", "ops": 1}])
+        groups = triage.group([base | {"file": "x", "ops": 5}, base | {"file": "y", "ops": 3},
+                               base | {"op": "share", "file": "z", "ops": 1}])
         assert [[failure["file"] for failure in members] for members in groups] == [["y", "x"], ["z"]]
 
     def test_forms_of_one_op_are_one_cause_and_two_checks_are_two(self):

@@ -101,8 +101,8 @@ def look(replay, inputs):
 def as_row(members):
     first = members[0]
     text, c = minimiser.texts(first["out"])
-    return {"check": first["check"], "report": first["report"], "op": first["op"], "stack": list(first["stack"]), "count": len(members),
-            "files": [str(failure["file"]) for failure in members], "target": first["target"], "ops": first["ops"],
+    return {"check": first["check"], "report": first["report"], "op": first["op"], "stack": list(first["stack"]),
+            "count": len(members), "files": [str(failure["file"]) for failure in members], "target": first["target"], "ops": first["ops"],
             "program": text.read_text(), "text": shown(text), "c": shown(c)}
 
 
@@ -110,9 +110,11 @@ def show(groups, fine):
     for number, members in enumerate(groups, 1):
         row = as_row(members)
         what = row["check"] + (f" ({row['report']})" if row["report"] else "")
-        click.echo(f"{number}. {what}, at {row['op']}: {row['count']} inputs" + (f", in {' < '.join(row['stack'])}" if row["stack"] else ""))
+        where = f", in {' < '.join(row['stack'])}" if row["stack"] else ""
+        click.echo(f"{number}. {what}, at {row['op']}: {row['count']} inputs{where}")
         click.echo("".join(f"    {line}\n" for line in row["program"].splitlines()), nl=False)
-        click.echo(f"    as C: {row['c']}\n    of:   {row['files'][0]}" + (f" and {row['count'] - 1} more" if row["count"] > 1 else ""))
+        more = f" and {row['count'] - 1} more" if row["count"] > 1 else ""
+        click.echo(f"    as C: {row['c']}\n    of:   {row['files'][0]}{more}")
     for path in fine:
         click.echo(f"does not fail: {path}")
     click.echo(f"{sum(len(members) for members in groups)} failing inputs, {len(groups)} causes, {len(fine)} that do not fail")
@@ -141,7 +143,8 @@ def measure(record, as_json):
     summary = machine.stamp("scripts/iobuf triage --measure") | {
         "kind": "triage", "builds": [build.compiler("asan")], "inputs": len(labelled), "rows": rows,
         "failures": [{"bug": failure["bug"], "file": shown(failure["file"]), "check": failure["check"], "report": failure["report"],
-                      "op": failure["op"], "stack": failure["stack"], "kinds": failure["kinds"], "top": failure["top"]} for failure in labelled]}
+                      "op": failure["op"], "stack": failure["stack"], "kinds": failure["kinds"],
+                      "top": failure["top"]} for failure in labelled]}
     if record:
         store.append_line(RESULTS / "triage.jsonl", summary)
     if as_json:
@@ -165,8 +168,9 @@ def failures_of(patch):
 
 
 def show_measure(rows, inputs):
-    say.table(f"{inputs} failing inputs of {rows[0]['bugs']} planted bugs", ["grouped by", ">groups", ">bugs in 2 or more groups",
-              ">groups of 2 or more bugs", ">pairs of one bug parted", ">pairs of two bugs joined"],
+    say.table(f"{inputs} failing inputs of {rows[0]['bugs']} planted bugs",
+              ["grouped by", ">groups", ">bugs in 2 or more", ">groups of 2 or more bugs", ">pairs of one bug parted",
+               ">pairs of two bugs joined"],
               [[row["by"], row["groups"], f"{row['bugs_split']} of {row['bugs']}", f"{row['groups_mixed']} of {row['groups']}",
                 percent(row["pairs_split"], row["pairs_same"]), percent(row["pairs_merged"], row["pairs_different"])] for row in rows])
 
