@@ -41,7 +41,7 @@ size_t afl_custom_fuzz(void *data, uint8_t *bytes, size_t size, uint8_t **out, u
     *out = m->out;
     if (other && random_one_in(&m->random, CROSS_ONE_IN))
         return mutate_cross_bytes(m->target, bytes, size, other, other_size, m->out, room, seed);
-    return mutate_bytes(m->target, bytes, size, other, other_size, m->out, room, seed);
+    return mutate_bytes_much(m->target, bytes, size, other, other_size, m->out, room, seed);
 }
 
 void afl_custom_deinit(void *data)

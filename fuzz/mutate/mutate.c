@@ -55,8 +55,8 @@ static bool same(const uint8_t *one, size_t one_size, const uint8_t *two, size_t
     return one_size == two_size && (one_size == 0 || memcmp(one, two, one_size) == 0);
 }
 
-size_t mutate_bytes(const program_target *target, const uint8_t *bytes, size_t size, const uint8_t *other, size_t other_size,
-                    uint8_t *to, size_t room, uint64_t seed)
+static size_t mutate_much(const program_target *target, const uint8_t *bytes, size_t size, const uint8_t *other, size_t other_size,
+                          uint8_t *to, size_t room, uint64_t seed, bool much)
 {
     static program before, p, second;
     random_numbers r = {seed};
@@ -68,7 +68,7 @@ size_t mutate_bytes(const program_target *target, const uint8_t *bytes, size_t s
         p.target = target;
         p.count = before.count;
         memcpy(p.ops, before.ops, before.count * sizeof p.ops[0]);
-        size_t wanted = random_few(&r, MOST_STACKED);
+        size_t wanted = much ? (size_t)1 << random_below(&r, 5) : random_few(&r, MOST_STACKED);
         for (int picked = 0; wanted > 0 && picked < MOST_PICKED; picked++)
             wanted -= mutate_program(&p, pick(&r), other ? &second : NULL, &r);
         written = store(&p, to, room);
@@ -76,6 +76,18 @@ size_t mutate_bytes(const program_target *target, const uint8_t *bytes, size_t s
             break;
     }
     return written;
+}
+
+size_t mutate_bytes(const program_target *target, const uint8_t *bytes, size_t size, const uint8_t *other, size_t other_size,
+                    uint8_t *to, size_t room, uint64_t seed)
+{
+    return mutate_much(target, bytes, size, other, other_size, to, room, seed, false);
+}
+
+size_t mutate_bytes_much(const program_target *target, const uint8_t *bytes, size_t size, const uint8_t *other, size_t other_size,
+                         uint8_t *to, size_t room, uint64_t seed)
+{
+    return mutate_much(target, bytes, size, other, other_size, to, room, seed, true);
 }
 
 size_t mutate_cross_bytes(const program_target *target, const uint8_t *one, size_t one_size, const uint8_t *two, size_t two_size,

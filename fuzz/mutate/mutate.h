@@ -39,6 +39,10 @@ bool mutate_cross(program *p, const program *other, random_numbers *r);
 size_t mutate_bytes(const program_target *target, const uint8_t *bytes, size_t size, const uint8_t *other, size_t other_size,
                     uint8_t *to, size_t room, uint64_t seed);
 
+/* The same with 1, 2, 4, 8 or 16 mutations, each as often, for an engine that always begins with what it keeps. */
+size_t mutate_bytes_much(const program_target *target, const uint8_t *bytes, size_t size, const uint8_t *other, size_t other_size,
+                         uint8_t *to, size_t room, uint64_t seed);
+
 /* Ops of both: the head of one and the tail of the other, or a run of one within the other. */
 size_t mutate_cross_bytes(const program_target *target, const uint8_t *one, size_t one_size, const uint8_t *two, size_t two_size,
                           uint8_t *to, size_t room, uint64_t seed);
