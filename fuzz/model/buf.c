@@ -170,6 +170,7 @@ static void end_use(model *m, int buf)
     model_buf *b = &m->buf[buf];
     if (b->held || b->slices || b->kind == MODEL_LENT)
         return;
+    model_forget(m, buf, 0, b->size); /* nobody looks at it any more */
     if (b->kind == MODEL_WRAPPED) {
         b->gone = true;
         m->wraps_gone++;

@@ -72,6 +72,15 @@ static uint32_t *clear(model *m, int buf, size_t from, size_t to)
     return link;
 }
 
+/* The run in front of `link`, 0 if there is none. */
+static uint32_t last_before(const model *m, int buf, const uint32_t *link)
+{
+    if (link == &m->buf[buf].runs)
+        return 0;
+    const char *run = (const char *)link - offsetof(model_run, next);
+    return (uint32_t)((const model_run *)(const void *)run - m->run);
+}
+
 void model_forget(model *m, int buf, size_t from, size_t to)
 {
     if (from < to)
@@ -80,8 +89,14 @@ void model_forget(model *m, int buf, size_t from, size_t to)
 
 void model_set(model *m, int buf, size_t at, const uint8_t *from, size_t size)
 {
-    if (size)
-        insert(m, clear(m, buf, at, at + size), at, size, from);
+    if (!size)
+        return;
+    uint32_t *link = clear(m, buf, at, at + size);
+    uint32_t before = last_before(m, buf, link);
+    if (before && end_of(&m->run[before]) == at && m->run[before].from + m->run[before].size == from)
+        m->run[before].size += size; /* what a stream brings bit by bit is one run */
+    else
+        insert(m, link, at, size, from);
 }
 
 void model_copy(model *m, int to, size_t at, int from, size_t start, size_t size)

@@ -17,7 +17,7 @@ enum {
     MODEL_MAX_BUFS = 2 * PROGRAM_MAX_OPS,
     MODEL_MAX_CALLS = 64,
     MODEL_BYTES = 12 << 20, /* the harness keeps the sum of bufs well below it */
-    MODEL_MAX_RUNS = 64 * PROGRAM_MAX_OPS
+    MODEL_MAX_RUNS = 256 * PROGRAM_MAX_OPS
 };
 
 typedef enum model_kind {
