@@ -10,7 +10,8 @@ from suite.test.test_cli import check, check_one_line, iobuf
 from suite.verbs import fault_sweep
 
 SEEDS = CORPUS / "slice" / "seeds"
-PATCHES = planted.patches()
+# Those in fuzz/mutants are measured by "scripts/iobuf mutants": a hundred would take too long here, and some hang.
+PATCHES = [path for path in planted.patches() if path.parent.name == "planted" or path.stem == "canary"]
 
 
 def patch(name):
