@@ -497,9 +497,9 @@ static inline void iobuf_cut_(iobuf_allocator *a, size_t size, uintptr_t end, io
     struct iobuf_buf *b = a->buf_;
     if (b == NULL)
         __builtin_unreachable(); /* what fits, fits a buf: a release that follows need not look */
+    iobuf_count_(&b->taken_);    /* read by others for iobuf_slice_claim_prefix */
     out->data_ = (uint8_t *)a->next_;
     a->next_ = end + a->reserve_;
-    iobuf_count_(&b->taken_); /* read by others for iobuf_slice_claim_prefix */
     out->size_ = size;
     out->headroom_ = a->reserve_;
     out->buf_ = b;
@@ -528,6 +528,13 @@ static inline size_t iobuf_describe_(const iobuf_slice *slices, size_t count, st
 {
     size_t used = 0;
     size_t i;
+    if (count == 1) { /* no loop, so that a single slice can live in registers */
+        if (capacity == 0 || slices->size_ == 0)
+            return 0;
+        iov->iov_base = slices->data_;
+        iov->iov_len = slices->size_;
+        return 1;
+    }
     for (i = 0; i < count && used < capacity; i++) {
         if (slices[i].size_ == 0)
             continue;
@@ -561,10 +568,17 @@ not_here:
     return false;
 }
 
+/* Assigned as a whole, so that compilers clear it with two stores. */
+#if defined(__cplusplus)
+#define IOBUF_EMPTY_ iobuf_slice()
+#else
+#define IOBUF_EMPTY_ ((iobuf_slice){0})
+#endif
+
 static inline void iobuf_release_(iobuf_slice *s)
 {
     struct iobuf_buf *b = s->buf_;
-    *s = iobuf_slice_borrow(NULL, 0); /* first: the handle itself may lie in the buf */
+    *s = IOBUF_EMPTY_; /* first: the handle itself may lie in the buf */
     if (iobuf_likely_(b != NULL) && iobuf_unlikely_(!iobuf_put_local_(b, 1)))
         iobuf_put_slow_(b);
 }
@@ -590,10 +604,26 @@ static inline void iobuf_slice_release(iobuf_slice *s)
     iobuf_release_(s);
 }
 
+/* Member by member, so that of the two the one that no function out of line gets to see can live in registers. */
+static inline void iobuf_copy_(iobuf_slice *to, const iobuf_slice *from)
+{
+    to->data_ = from->data_;
+    to->size_ = from->size_;
+    to->headroom_ = from->headroom_;
+    to->buf_ = from->buf_;
+#if SIZE_MAX <= UINT32_MAX
+    to->exclusive_ = from->exclusive_;
+    to->tag_ = from->tag_;
+#endif
+}
+
 static inline void iobuf_slice_truncate_front(iobuf_slice *s, size_t bytes)
 {
-    if (s->buf_ == NULL || (s->headroom_ & IOBUF_SHARING_) != 0 || bytes > s->size_) {
-        iobuf_truncate_front_slow_(s, bytes);
+    if (iobuf_unlikely_(s->buf_ == NULL || (s->headroom_ & IOBUF_SHARING_) != 0 || bytes > s->size_)) {
+        iobuf_slice copy;
+        iobuf_copy_(&copy, s);
+        iobuf_truncate_front_slow_(&copy, bytes);
+        iobuf_copy_(s, &copy);
         return;
     }
     s->data_ += bytes;
@@ -603,8 +633,14 @@ static inline void iobuf_slice_truncate_front(iobuf_slice *s, size_t bytes)
 
 static inline bool iobuf_slice_expand_front(iobuf_slice *s, size_t bytes)
 {
-    if ((s->headroom_ & IOBUF_SHARING_) != 0)
-        return iobuf_expand_front_slow_(s, bytes);
+    if (iobuf_unlikely_((s->headroom_ & IOBUF_SHARING_) != 0)) {
+        iobuf_slice copy;
+        bool expanded;
+        iobuf_copy_(&copy, s);
+        expanded = iobuf_expand_front_slow_(&copy, bytes);
+        iobuf_copy_(s, &copy);
+        return expanded;
+    }
     if (bytes > s->headroom_)
         return false;
     s->data_ -= bytes;
