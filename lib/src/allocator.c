@@ -2,8 +2,9 @@
  *
  * Invariant: buf_ is NULL, and then bound_ is 0; or it is held, and next_ less the reserve is the first byte that was not cut yet,
  * which may be the buf's end. bound_ is the buf's end plus 1, so that one comparison tells "no buf" and "no room" from room for a
- * slice of size 0. next_ may be beyond the end, by at most the reserve; where that sum could wrap, bound_ is 0 and every slice is
- * cut out of line. pool_ is NULL once released. */
+ * slice of size 0; or less, where refill has more to do on the way there (prefetch), and then most_ is 0. next_ may be beyond the
+ * end, by at most the reserve; where that sum could wrap, bound_ is 0 and every slice is cut out of line. pool_ is NULL once
+ * released. */
 #include "internal.h"
 
 #include <string.h>
@@ -27,14 +28,10 @@ static uint8_t *uncut(const iobuf_allocator *a)
     return (uint8_t *)(a->next_ - a->reserve_);
 }
 
-/* The current buf becomes `b`, from its start. */
-static void begin(iobuf_allocator *a, struct buf *b)
+/* Every slice that fits is cut inline, but where next_ could wrap. */
+static void set_bound(iobuf_allocator *a, const struct buf *b)
 {
-    uintptr_t start = (uintptr_t)b->head.start_, end = start + b->size;
-    a->buf_ = &b->head;
-    a->next_ = start + a->reserve_;
-    a->first_ = a->next_;
-    a->shared_ = atomic_get(&b->shared, RELAXED); /* without slices, nobody else can change it */
+    uintptr_t end = (uintptr_t)b->head.start_ + b->size;
     a->bound_ = a->most_ = 0;
     if (a->reserve_ < UINTPTR_MAX - end) {
         a->bound_ = end + 1;
@@ -42,10 +39,41 @@ static void begin(iobuf_allocator *a, struct buf *b)
     }
 }
 
+/* The current buf becomes `b`, from its start. */
+static void begin(iobuf_allocator *a, struct buf *b)
+{
+    uintptr_t start = (uintptr_t)b->head.start_;
+    a->buf_ = &b->head;
+    a->next_ = start + a->reserve_;
+    a->first_ = a->next_;
+    a->shared_ = atomic_get(&b->shared, RELAXED); /* without slices, nobody else can change it */
+    set_bound(a, b);
+}
+
 /* Where the inline test cannot tell: whether `need` bytes fit the rest of the current buf. */
 static bool fits_exactly(const iobuf_allocator *a, const struct buf *b, size_t need)
 {
     return need <= (size_t)(b->head.start_ + b->size - uncut(a)) && b->head.taken_ < TAKEN_MOST;
+}
+
+/* Slices of at least so many bytes are far enough apart for the processor not to fetch by itself what is written next. */
+#define PREFETCH_LEAST ((size_t)256)
+#define PREFETCH_SLICES 16
+
+/* For a buf that comes from another thread, whose cache has its lines: begins to fetch those that the next slices begin with, from
+ * the `first` of them, if all are of `need` bytes, so that the writer need not wait for one after the other. It is called again
+ * half way, since bound_ lies short of the buf's end until that is near: as a Java allocation prefetches ahead of its pointer. */
+static void prefetch(iobuf_allocator *a, const struct buf *b, size_t need, size_t first)
+{
+    const uint8_t *at = uncut(a);
+    size_t left = (size_t)(b->head.start_ + b->size - at) / need;
+    for (size_t i = first; i < 2 * PREFETCH_SLICES && i < left; i++)
+        __builtin_prefetch(at + i * need, 1);
+    set_bound(a, b);
+    if (left > PREFETCH_SLICES && a->bound_ != 0) {
+        a->bound_ = (uintptr_t)at + PREFETCH_SLICES * need + 1;
+        a->most_ = 0; /* so that refill comes here */
+    }
 }
 
 /* The buf that is full gives way to one that fits `need` bytes. */
@@ -56,6 +84,8 @@ static int take(iobuf_allocator *a, size_t need)
     if (iobuf_unlikely_(status != IOBUF_OK))
         return status;
     begin(a, b);
+    if (b->give_up && need >= PREFETCH_LEAST)
+        prefetch(a, b, need, 0);
     if (old != NULL)
         buf_release_hold(old);
     return IOBUF_OK;
@@ -70,8 +100,13 @@ static __attribute__((noinline)) int refill_slow(iobuf_allocator *a, size_t size
     size_t need = a->reserve_ + size;
     struct buf *b = buf_from(a->buf_);
     if (b != NULL) {
-        if (fits_exactly(a, b, need))
+        if (fits_exactly(a, b, need)) {
+            if (b->give_up && need >= PREFETCH_LEAST)
+                prefetch(a, b, need, PREFETCH_SLICES);
+            else
+                set_bound(a, b);
             return IOBUF_OK;
+        }
         if (need <= b->size && buf_restart_if_idle(b)) {
             check_poison(b->head.start_, b->size);
             begin(a, b);

@@ -89,6 +89,71 @@ static bool queue_take(queue *q, iobuf_slice *s)
     return taken;
 }
 
+/* ---- one buf after the other, each released by an other thread ---- */
+
+enum { ROAMING_BUF = 20000, ROAMING_BUFS = 4, ROAMING_MOST = 512 };
+
+typedef struct batch {
+    iobuf_slice slices[ROAMING_MOST];
+    size_t count;
+} batch;
+
+static void *release_batch(void *argument)
+{
+    batch *t = (batch *)argument;
+    while (t->count > 0)
+        iobuf_slice_release(&t->slices[--t->count]);
+    return NULL;
+}
+
+/* Where bufs come from another thread, the allocator looks ahead; it still cuts one slice right behind the other, to the last one
+ * that fits. The sizes are those of `sizes` in turn. */
+static void fill_roaming_bufs(const size_t *sizes, size_t size_count, size_t reserve)
+{
+    test_backing b = {0};
+    iobuf_pool *pool = make_pool(&b, ROAMING_BUF, 0, 0);
+    iobuf_allocator a;
+    static batch full;
+    iobuf_slice s;
+    size_t turn = 0;
+    assert_ok(iobuf_allocator_init(&a, pool, reserve));
+    assert_ok(iobuf_alloc(&a, sizes[turn++ % size_count], &s));
+    for (size_t i = 0; i < ROAMING_BUFS; i++) {
+        const uint8_t *start = iobuf_slice_data(&s) - reserve, *next;
+        full.count = 0;
+        do {
+            next = iobuf_slice_data(&s) + iobuf_slice_size(&s);
+            assert_true(full.count < ROAMING_MOST);
+            pattern_fill(&s, full.count);
+            full.slices[full.count++] = s;
+            assert_ok(iobuf_alloc(&a, sizes[turn++ % size_count], &s));
+        } while (iobuf_slice_data(&s) == next + reserve);
+        const size_t used = (size_t)(next - start);
+        assert_true(used <= ROAMING_BUF && used + reserve + iobuf_slice_size(&s) > ROAMING_BUF);
+        for (size_t j = 0; j < full.count; j++)
+            assert_true(pattern_holds(&full.slices[j], j));
+        on_other_thread(release_batch, &full);
+    }
+    iobuf_slice_release(&s);
+    iobuf_allocator_release(&a);
+    assert_bufs(pool, 2, 0, 2);
+    close_pool(pool, &b);
+}
+
+static void bufs_from_other_threads_are_used_to_their_end(void **state)
+{
+    (void)state;
+    static const size_t sizes[] = {64, 255, 256, 300, 1000, 1024, 2048, 7000, 12000, 20000};
+    static const size_t mixed[] = {700, 90, 0, 3000, 256, 10, 5000, 300};
+    static const size_t reserves[] = {0, 8, 300};
+    for (size_t i = 0; i < COUNT_OF(reserves); i++) {
+        for (size_t j = 0; j < COUNT_OF(sizes); j++)
+            if (sizes[j] + reserves[i] <= ROAMING_BUF)
+                fill_roaming_bufs(&sizes[j], 1, reserves[i]);
+        fill_roaming_bufs(mixed, COUNT_OF(mixed), reserves[i]);
+    }
+}
+
 /* ---- many threads on one pool ---- */
 
 enum { THREADS = 100, BUFS = 100, SLICES = 100 };
@@ -1240,6 +1305,7 @@ static void a_forked_child_releases_what_other_threads_own(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(bufs_from_other_threads_are_used_to_their_end),
         cmocka_unit_test(a_hundred_threads_share_a_pool),
         cmocka_unit_test(one_thread_allocates_and_an_other_releases),
         cmocka_unit_test(everyone_releases_what_a_neighbour_allocated),
