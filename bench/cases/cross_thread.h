@@ -7,6 +7,7 @@
 #ifndef BENCH_CASES_CROSS_THREAD_H
 #define BENCH_CASES_CROSS_THREAD_H
 
+#include <algorithm>
 #include <cstdlib>
 #include <thread>
 
@@ -44,6 +45,10 @@ template <class Peer, bool kGated> class Consumer
     bool push(const typename Peer::Buffer &buffer)
     {
         return ring_.push(buffer);
+    }
+    void flush()
+    {
+        ring_.flush();
     }
     void gate(bool closed)
     {
@@ -100,6 +105,7 @@ void produce(typename Peer::Source &source, Consumer<Peer, kGated> &consumer, st
         for (Backoff backoff; !consumer.push(buffer);)
             backoff.wait();
     }
+    consumer.flush();
 }
 
 template <class Peer, bool kGated> void drain(const Consumer<Peer, kGated> &consumer, std::uint64_t pushed)
@@ -108,8 +114,11 @@ template <class Peer, bool kGated> void drain(const Consumer<Peer, kGated> &cons
         backoff.wait();
 }
 
-/* Large: there are many in the ring at a time, first in, first out. */
-constexpr std::size_t kBufBytes = 64 * 1024;
+/* Large: there are many in the ring at a time, first in, first out, and each buf goes from thread to thread and back. */
+constexpr std::size_t buf_bytes_for(std::size_t size)
+{
+    return std::max<std::size_t>(64 * 1024, 256 * size);
+}
 
 inline SourceOptions cross_thread_options(std::size_t size, std::size_t buf_bytes)
 {
@@ -137,7 +146,7 @@ template <class Peer> Held held_at_full_ring(std::size_t size, std::size_t buf_b
 
 template <class Peer> Held held_of_size(std::size_t size)
 {
-    return held_at_full_ring<Peer>(size, kBufBytes);
+    return held_at_full_ring<Peer>(size, buf_bytes_for(size));
 }
 
 template <class Peer> Held held_of_bufs(std::size_t buf_bytes)
@@ -170,8 +179,8 @@ template <class Peer> void register_cross_thread()
         add_case<Peer>(
             "cross_thread", std::to_string(size),
             [size](benchmark::State &state) {
-                cross_thread_case::cross_thread<Peer>(state, size,
-                                                      cross_thread_case::cross_thread_options(size, cross_thread_case::kBufBytes));
+                cross_thread_case::cross_thread<Peer>(
+                    state, size, cross_thread_case::cross_thread_options(size, cross_thread_case::buf_bytes_for(size)));
                 report_held<Peer>(state, cross_thread_case::held_of_size<Peer>, size);
             },
             how);

@@ -1,5 +1,5 @@
-/* A bounded ring between one producer and one consumer. Each side keeps a copy of the other's index on its own cache line and
- * looks at the real one only when the copy says full or empty, so that the ring costs both peers little beside their own work.
+/* A bounded ring between one producer and one consumer. Each side shows its index to the other in batches, keeps a copy of the
+ * other's, and looks again only when the copy says full or empty, so that the ring costs peers little beside their own work.
  */
 #ifndef BENCH_WORKLOAD_RING_H
 #define BENCH_WORKLOAD_RING_H
@@ -37,41 +37,60 @@ class Backoff
 
 template <class T, std::size_t kCapacity> class Ring
 {
-    static_assert((kCapacity & (kCapacity - 1)) == 0, "a power of two");
+    static constexpr std::size_t kBatch = 32;
+    static_assert((kCapacity & (kCapacity - 1)) == 0 && kCapacity % kBatch == 0, "a power of two");
 
   public:
+    /* False: full. What was pushed is seen by the other side after each batch, at the latest when the ring is full or flushed. */
     bool push(const T &value)
     {
-        const std::size_t tail = tail_.load(std::memory_order_relaxed); /* only this side writes it */
-        if (tail - seen_head_ == kCapacity) {
-            seen_head_ = head_.load(std::memory_order_acquire); /* pairs with the release in pop: the slot was read */
-            if (tail - seen_head_ == kCapacity)
+        if (tail_ - seen_head_ == kCapacity) {
+            seen_head_ = shown_head_.load(std::memory_order_acquire); /* pairs with the release in show_head: the slot was read */
+            if (tail_ - seen_head_ == kCapacity) {
+                flush();
                 return false;
+            }
         }
-        slots_[tail & (kCapacity - 1)] = value;
-        tail_.store(tail + 1, std::memory_order_release); /* pairs with the acquire in pop: the slot is written */
+        slots_[tail_++ & (kCapacity - 1)] = value;
+        if (tail_ % kBatch == 0)
+            flush();
         return true;
     }
+    void flush()
+    {
+        shown_tail_.store(tail_, std::memory_order_release); /* pairs with the acquire in pop: the slots are written */
+    }
 
+    /* False: nothing is there that was shown. */
     bool pop(T *value)
     {
-        const std::size_t head = head_.load(std::memory_order_relaxed); /* only this side writes it */
-        if (head == seen_tail_) {
-            seen_tail_ = tail_.load(std::memory_order_acquire); /* pairs with the release in push */
-            if (head == seen_tail_)
+        if (head_ == seen_tail_) {
+            seen_tail_ = shown_tail_.load(std::memory_order_acquire); /* pairs with the release in flush */
+            if (head_ == seen_tail_) {
+                show_head();
                 return false;
+            }
         }
-        *value = slots_[head & (kCapacity - 1)];
-        head_.store(head + 1, std::memory_order_release); /* pairs with the acquire in push */
+        *value = slots_[head_++ & (kCapacity - 1)];
+        if (head_ % kBatch == 0)
+            show_head();
         return true;
     }
 
   private:
+    void show_head()
+    {
+        shown_head_.store(head_, std::memory_order_release); /* pairs with the acquire in push */
+    }
+
     std::unique_ptr<T[]> slots_{new T[kCapacity]};
-    alignas(64) std::atomic<std::size_t> tail_{0};
+    /* The producer's own, then what it shows; and the consumer's. */
+    alignas(64) std::size_t tail_ = 0;
     std::size_t seen_head_ = 0;
-    alignas(64) std::atomic<std::size_t> head_{0};
+    alignas(64) std::atomic<std::size_t> shown_tail_{0};
+    alignas(64) std::size_t head_ = 0;
     std::size_t seen_tail_ = 0;
+    alignas(64) std::atomic<std::size_t> shown_head_{0};
 };
 
 } // namespace bench
