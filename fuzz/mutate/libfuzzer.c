@@ -10,7 +10,7 @@
 #endif
 
 enum {
-    BYTES_ONE_IN = 4, /* inputs left to libFuzzer's own mutators: what the ops cannot say, such as codes that mean the same */
+    BYTES_ONE_IN = 2, /* inputs left to libFuzzer's own mutators: what the ops cannot say, such as codes that mean the same */
     CROSS_ONE_IN = 6  /* libFuzzer offers each second input to the crossover: most are handed back, and go to the mutator */
 };
 

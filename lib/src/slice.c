@@ -109,9 +109,8 @@ static size_t own_bytes(const iobuf_slice *s, struct front f)
 #if IOBUF_CHECKED
 static void drop(iobuf_slice *s, struct buf *b)
 {
-    if (b != NULL)
-        check_handle_gone(s);
-    *s = iobuf_slice_borrow(NULL, 0);
+    check_handle_gone(s);
+    *s = IOBUF_EMPTY_;
     if (b != NULL)
         buf_put(b);
 }

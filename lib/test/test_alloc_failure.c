@@ -47,28 +47,28 @@ static void memory_returns(run *r)
 
 /* Calls until it does not fail: at first it may say IOBUF_ENOMEM, and then has changed nothing. The second time too, if
  * allocations fail ever after; then memory returns. */
-#define must_pass(r, call, unchanged)                                                    \
-    do {                                                                                 \
-        iobuf_pool_stats before_ = (r)->pool ? stats_of((r)->pool) : (iobuf_pool_stats){0}; \
-        const size_t refused_ = atomic_load(&(r)->b.failures);                           \
-        int status_ = (call);                                                            \
-        for (int tries_ = 0; status_ == IOBUF_ENOMEM && tries_ < 2; tries_++) {          \
-            assert_true(atomic_load(&(r)->b.failures) > refused_);                       \
-            (r)->failed++;                                                               \
-            if ((r)->pool) {                                                             \
-                iobuf_pool_stats after_ = stats_of((r)->pool);                           \
-                if ((r)->cache_may_shrink && after_.bufs_cached < before_.bufs_cached) { \
-                    before_.bufs_cached = after_.bufs_cached;                            \
-                    before_.bytes_cached = after_.bytes_cached;                          \
-                }                                                                        \
-                assert_same_stats(&after_, &before_);                                    \
-            }                                                                            \
-            assert_true(unchanged);                                                      \
-            if (tries_ == 1)                                                             \
-                memory_returns(r);                                                       \
-            status_ = (call);                                                            \
-        }                                                                                \
-        check_status(status_, IOBUF_OK, #call, __FILE__, __LINE__);                      \
+#define must_pass(r, call, unchanged)                                                                                              \
+    do {                                                                                                                           \
+        iobuf_pool_stats before_ = (r)->pool ? stats_of((r)->pool) : (iobuf_pool_stats){0};                                        \
+        const size_t refused_ = atomic_load(&(r)->b.failures);                                                                     \
+        int status_ = (call);                                                                                                      \
+        for (int tries_ = 0; status_ == IOBUF_ENOMEM && tries_ < 2; tries_++) {                                                    \
+            assert_true(atomic_load(&(r)->b.failures) > refused_);                                                                 \
+            (r)->failed++;                                                                                                         \
+            if ((r)->pool) {                                                                                                       \
+                iobuf_pool_stats after_ = stats_of((r)->pool);                                                                     \
+                if ((r)->cache_may_shrink && after_.bufs_cached < before_.bufs_cached) {                                           \
+                    before_.bufs_cached = after_.bufs_cached;                                                                      \
+                    before_.bytes_cached = after_.bytes_cached;                                                                    \
+                }                                                                                                                  \
+                assert_same_stats(&after_, &before_);                                                                              \
+            }                                                                                                                      \
+            assert_true(unchanged);                                                                                                \
+            if (tries_ == 1)                                                                                                       \
+                memory_returns(r);                                                                                                 \
+            status_ = (call);                                                                                                      \
+        }                                                                                                                          \
+        check_status(status_, IOBUF_OK, #call, __FILE__, __LINE__);                                                                \
     } while (0)
 
 /* Runs the scenario with the k-th allocation failing, until it has fewer than k. */

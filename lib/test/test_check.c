@@ -412,7 +412,10 @@ typedef struct misuse {
     bool kept; /* the bytes keep their contents, so MemorySanitizer has nothing to report */
 } misuse;
 
-#define MISUSE(act, call, what) {#act "_is_named", act, "iobuf: " call ": " what "\n", false}
+#define MISUSE(act, call, what)                                                                                                    \
+    {                                                                                                                              \
+#act "_is_named", act, "iobuf: " call ": " what "\n", false                                                                \
+    }
 
 static misuse misuses[] = {
     MISUSE(release_twice_through_a_copy, "iobuf_slice_release", STALE),

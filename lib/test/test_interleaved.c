@@ -105,6 +105,35 @@ static void *close_the_pool(void *unused)
     return unused;
 }
 
+static iobuf_pool_options options_of(size_t max_bytes)
+{
+    return (iobuf_pool_options){.backing = {allocate, deallocate, NULL}, .max_bytes = max_bytes};
+}
+
+static struct iobuf_buf *buf_of(const iobuf_slice *s)
+{
+#if IOBUF_CHECKED && SIZE_MAX > UINT32_MAX
+    return (struct iobuf_buf *)((uintptr_t)s->buf_ & UINT64_C(0xffffffffffff)); /* the handle's tag is above */
+#else
+    return s->buf_;
+#endif
+}
+
+/* Starts a thread that cuts both slices and releases the first, and holds it before it counts, behind both looks at owner_. */
+static void hold_the_owner(pthread_t *thread)
+{
+    sem_init(&cut, 0, 0);
+    held_init(&owner, NULL, true, true);
+    pthread_create(thread, NULL, own, NULL);
+    await(&cut);
+    owner.where = &buf_of(&second)->local_;
+    sem_post(&owner.go);
+    await(&owner.there); /* before the mark */
+    owner.where = &buf_of(&second)->local_;
+    sem_post(&owner.go);
+    await(&owner.there);
+}
+
 /* The owner has looked at owner_ and is about to count. Another thread revokes, finds a reference that is not its own, and is about
  * to drop the last but one. Close waits for the owner. What the other thread found is then no longer so. */
 static void a_closed_pool_gives_back_what_a_late_release_leaves(void **state)
@@ -112,26 +141,13 @@ static void a_closed_pool_gives_back_what_a_late_release_leaves(void **state)
     (void)state;
     if (!fence_heavy_available()) /* an emulator, say: nobody counts without atomics, and there is no such window */
         return;
-    iobuf_pool_options options = {.backing = {allocate, deallocate, NULL}};
+    iobuf_pool_options options = options_of(0);
     assert_int_equal(iobuf_pool_create(&options, &pool), IOBUF_OK);
     pthread_t a, b, c;
-    sem_init(&cut, 0, 0);
-    held_init(&owner, NULL, false, true);
-    pthread_create(&a, NULL, own, NULL);
-    await(&cut);
-    struct iobuf_buf *buf = second.buf_;
-#if IOBUF_CHECKED && SIZE_MAX > UINT32_MAX
-    buf = (struct iobuf_buf *)((uintptr_t)buf & UINT64_C(0xffffffffffff)); /* the handle's tag is above */
-#endif
+    hold_the_owner(&a);
+    struct iobuf_buf *buf = buf_of(&second);
     held_init(&other, &buf->taken_, false, true);
     held_init(&closer, &buf->local_, false, false);
-    owner.where = &buf->local_;
-    owner.at_store = true;
-    sem_post(&owner.go);
-    await(&owner.there); /* before the mark */
-    owner.where = &buf->local_;
-    sem_post(&owner.go);
-    await(&owner.there); /* before the count, behind both looks at owner_ */
     pthread_create(&b, NULL, release_the_other, NULL);
     await(&other.there);
     pthread_create(&c, NULL, close_the_pool, NULL);
@@ -144,10 +160,129 @@ static void a_closed_pool_gives_back_what_a_late_release_leaves(void **state)
     assert_int_equal(blocks, 0);
 }
 
+/* Leaves the first buf of the pool without a slice, and nobody has noticed: the owner is about to count when another thread revokes
+ * and drops what is then the last but one. */
+static void leave_a_buf_behind(const iobuf_pool_options *options)
+{
+    assert_int_equal(iobuf_pool_create(options, &pool), IOBUF_OK);
+    pthread_t a, b;
+    hold_the_owner(&a);
+    held_init(&other, NULL, false, false);
+    pthread_create(&b, NULL, release_the_other, NULL);
+    pthread_join(b, NULL);
+    sem_post(&owner.go);
+    pthread_join(a, NULL);
+}
+
+static void close_and_count(void)
+{
+    iobuf_pool_close(pool);
+    assert_int_equal(blocks, 0);
+}
+
+static void close_finds_a_buf_left_behind(void **state)
+{
+    (void)state;
+    if (!fence_heavy_available())
+        return;
+    iobuf_pool_options options = options_of(0);
+    leave_a_buf_behind(&options);
+    close_and_count();
+}
+
+/* Behind close, who revokes waits for the owner: nobody will look again. */
+static void a_release_behind_close_waits_for_the_owner(void **state)
+{
+    (void)state;
+    if (!fence_heavy_available())
+        return;
+    iobuf_pool_options options = options_of(0);
+    assert_int_equal(iobuf_pool_create(&options, &pool), IOBUF_OK);
+    pthread_t a, b;
+    hold_the_owner(&a);
+    iobuf_pool_close(pool);
+    struct iobuf_buf *buf = buf_of(&second);
+    held_init(&other, &buf->local_, false, true);
+    pthread_create(&b, NULL, release_the_other, NULL);
+    for (int looks = 0; looks < 2; looks++) { /* not once, to go on with what it saw */
+        await(&other.there);
+        other.where = &buf->local_;
+        sem_post(&other.go);
+    }
+    await(&other.there);
+    other.where = NULL;
+    sem_post(&owner.go);
+    pthread_join(a, NULL);
+    sem_post(&other.go);
+    pthread_join(b, NULL);
+    assert_int_equal(blocks, 0);
+}
+
+static void counters_find_a_buf_left_behind(void **state)
+{
+    (void)state;
+    if (!fence_heavy_available())
+        return;
+    iobuf_pool_options options = options_of(0);
+    leave_a_buf_behind(&options);
+    iobuf_pool_stats stats;
+    iobuf_pool_stats_get(pool, &stats);
+    assert_int_equal(stats.bufs_in_use, 0);
+    assert_int_equal(stats.bufs_cached, 1);
+    close_and_count();
+}
+
+static void trim_finds_a_buf_left_behind(void **state)
+{
+    (void)state;
+    if (!fence_heavy_available())
+        return;
+    iobuf_pool_options options = options_of(0);
+    leave_a_buf_behind(&options);
+    assert_int_equal(iobuf_pool_trim(pool, 0), 4096);
+    close_and_count();
+}
+
+static void alloc_and_release(size_t size)
+{
+    iobuf_allocator a;
+    iobuf_slice s;
+    assert_int_equal(iobuf_allocator_init(&a, pool, 0), IOBUF_OK);
+    assert_int_equal(iobuf_alloc(&a, size, &s), IOBUF_OK);
+    iobuf_slice_release(&s);
+    iobuf_allocator_release(&a);
+}
+
+/* Without a limit, at a limit that only that buf is within, and at one that it must make room under. */
+static void alloc_finds_a_buf_left_behind(void **state)
+{
+    (void)state;
+    static const struct {
+        size_t max_bytes, size, allocated;
+    } cases[] = {{0, 10, 1}, {4096, 10, 1}, {8192, 8192, 2}};
+    if (!fence_heavy_available())
+        return;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        iobuf_pool_options options = options_of(cases[i].max_bytes);
+        leave_a_buf_behind(&options);
+        alloc_and_release(cases[i].size);
+        iobuf_pool_stats stats;
+        iobuf_pool_stats_get(pool, &stats);
+        assert_int_equal(stats.bufs_allocated, cases[i].allocated);
+        assert_int_equal(stats.bufs_in_use, 0);
+        close_and_count();
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_closed_pool_gives_back_what_a_late_release_leaves),
+        cmocka_unit_test(close_finds_a_buf_left_behind),
+        cmocka_unit_test(a_release_behind_close_waits_for_the_owner),
+        cmocka_unit_test(counters_find_a_buf_left_behind),
+        cmocka_unit_test(trim_finds_a_buf_left_behind),
+        cmocka_unit_test(alloc_finds_a_buf_left_behind),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -65,7 +65,7 @@ static void rounding_up_to_min_size_never_wraps(void **state)
 {
     (void)state;
     /* Sizes that are no multiple of min_size, whose next multiple is above PTRDIFF_MAX or even SIZE_MAX. */
-    const size_t cases[][2] = {{4096, MOST},        {4096, MOST - 4094}, {MOST - 1, MOST},    {MOST / 2 + 1, MOST},
+    const size_t cases[][2] = {{4096, MOST},         {4096, MOST - 4094}, {MOST - 1, MOST},     {MOST / 2 + 1, MOST},
                                {MOST / 2 + 2, MOST}, {3, MOST},           {MOST - 5, MOST - 3}, {1000003, MOST}};
     for (size_t i = 0; i < COUNT_OF(cases); i++) {
         if (MOST % cases[i][0] == 0)

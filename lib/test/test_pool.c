@@ -509,6 +509,28 @@ static void trim_keeps_what_it_is_told_to_keep(void **state)
     close_pool(pool, &b);
 }
 
+/* What a buf was described by is used again, so that nothing but bufs comes and goes. */
+static void trim_loses_no_descriptor(void **state)
+{
+    (void)state;
+    test_backing b = {0};
+    iobuf_pool *pool = make_pool(&b, 100, 0, 0);
+    size_t blocks = 0;
+    for (size_t round = 0; round < 40; round++) {
+        iobuf_slice s[3];
+        for (size_t i = 0; i < COUNT_OF(s); i++)
+            s[i] = lone_slice(pool, 100);
+        for (size_t i = 0; i < COUNT_OF(s); i++) {
+            iobuf_slice_release(&s[i]);
+            assert_size(iobuf_pool_trim(pool, 0), 100);
+        }
+        if (round == 0)
+            blocks = atomic_load(&b.live);
+        assert_size(atomic_load(&b.live), blocks);
+    }
+    close_pool(pool, &b);
+}
+
 static void trim_reaches_the_backing(void **state)
 {
     (void)state;
@@ -690,6 +712,7 @@ int main(void)
         cmocka_unit_test(max_cached_bytes_size_max_keeps_all),
         cmocka_unit_test(trim_gives_the_largest_back_first),
         cmocka_unit_test(trim_keeps_what_it_is_told_to_keep),
+        cmocka_unit_test(trim_loses_no_descriptor),
         cmocka_unit_test(trim_reaches_the_backing),
         cmocka_unit_test(trim_leaves_bufs_in_use_alone),
         cmocka_unit_test(a_trimmed_pool_takes_new_bufs),

@@ -16,9 +16,9 @@
 
 static struct {
     bool scripted;
-    size_t most;      /* bytes that go out per call; 0: none left, `error` then */
-    int interrupts;   /* EINTR that come first */
-    int error;        /* if not 0: what the call fails with */
+    size_t most;    /* bytes that go out per call; 0: none left, `error` then */
+    int interrupts; /* EINTR that come first */
+    int error;      /* if not 0: what the call fails with */
     size_t calls;
     int largest_count; /* entries of the longest iovec */
     uint8_t out[4096];
