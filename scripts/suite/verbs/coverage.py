@@ -1,65 +1,91 @@
 """iobuf coverage: which lines and branches of the library the corpus reaches, and which it does not, by llvm-cov."""
+import collections
 import json
-import re
+import pathlib
 import shutil
 
 import click
 
-from suite import build, command as commands, options, say
+from suite import build, command as commands, options, reach, say
 from suite.paths import BUILD, ROOT, TARGETS, corpus, shown
 
-AT_LEAST = 95.0  # percent of the lines of lib/src
+BUILDS = {"plain": "coverage", "checked": "coverage-checked"}  # the library as shipped, and what only checked builds have
+KINDS = ("lines", "branches")
+SOURCES = (ROOT / "lib" / "src", ROOT / "lib" / "include")
 
 
 @click.command(short_help="Which lines and branches of the library the corpus reaches.")
+@click.option("--unreachable", type=click.Path(path_type=pathlib.Path, exists=True, dir_okay=False), default=reach.LIST,
+              show_default="fuzz/unreachable.json", help="The list of places that no program can reach.")
 @options.results
 @options.as_json
 @options.verbose
-def command(results, as_json):
-    """Replay the corpus, and nothing else, on an instrumented library; name every line that was not reached, and count the branches.
-    The source with its counts goes to results/latest/coverage/index.html.
+def command(unreachable, results, as_json):
+    """Replay the corpus, and nothing else, on an instrumented library, as shipped and checked. Every line and both sides of every branch
+    of lib/ must be reached in each of the two, or be named in a list with the reason why no program can; what is named and reached, or
+    not there any more, is wrong as well. The source with its counts goes to results/latest/coverage/, a folder for each build.
 
     \b
     Examples:
       scripts/iobuf coverage
-      scripts/iobuf coverage --json | jq '.files[] | {file, missed}'
+      scripts/iobuf coverage --json | jq .wrong
 
-    Exit status: 0 at least 95 % of the lines of lib/src, 1 less or a check failed, 2 wrong usage, 3 could not run.
+    Exit status: 0 all is reached or named, 1 not so or a check failed, 2 wrong usage, 3 could not run.
     """
-    found = measure(results / "coverage")
+    found = measure(unreachable, results / "coverage")
     if as_json:
         click.echo(json.dumps(found, indent=1))
     else:
         show(found)
-        click.echo(f"source with counts: {shown(results / 'coverage' / 'index.html')}")
-    return 0 if found["percent"] >= AT_LEAST else 1
+        click.echo(f"source with counts: {', '.join(shown(results / 'coverage' / name / 'index.html') for name in BUILDS)}")
+    return 1 if found["wrong"] else 0
 
 
-def measure(html=None):
-    files = sorted((of_file(record) for record in records(replayed(html=html))), key=lambda one: one["file"])
-    total = {key: sum(one[key] for one in files) for key in ("reached", "lines", "branches_reached", "branches")}
-    return {"percent": round(100 * total["reached"] / total["lines"], 2),
-            "branches_percent": round(100 * total["branches_reached"] / max(1, total["branches"]), 2)} | total | {"files": files}
+def measure(unreachable=reach.LIST, html=None):
+    entries = reach.read(unreachable)
+    found = replayed(html=html)
+    wrong, named = reach.judge(found, entries)
+    builds = {name: tally(places, named[name]) for name, places in found.items()}
+    return {"wrong": wrong, "entries": len(entries), "builds": builds,
+            "not_named": [place.entry() | {"build": name} for name, places in found.items()
+                          for place, (count, _) in places.items() if not count and place not in named[name]]}
+
+
+def tally(places, named):
+    """How many are reached, there, and named: of all, and of each file."""
+    def nothing():
+        return {kind: {"reached": 0, "of": 0, "named": 0} for kind in KINDS}
+    total, files = nothing(), collections.defaultdict(nothing)
+    for place, (count, _) in places.items():
+        for counts in (total, files[place.file]):
+            counts = counts["branches" if place.side else "lines"]
+            counts["reached"] += bool(count)
+            counts["of"] += 1
+            counts["named"] += place in named
+    return total | {"files": [{"file": file} | counts for file, counts in sorted(files.items())]}
 
 
 def reached(without=None):
-    """The places, as text, of the lines and branches of lib/src that the corpus reaches without the seeds that are named, by target."""
-    lines, branches = set(), set()
-    for record in records(replayed(without)):
-        name = shown(re.search(r"^SF:(.*)", record, re.M)[1])
-        lines |= {f"{name}:{line}" for line, count in re.findall(r"^DA:(\d+),(\d+)", record, re.M) if int(count)}
-        branches |= {f"{name}:{line}: branch {block}.{branch}"
-                     for line, block, branch, count in re.findall(r"^BRDA:(\d+),(\d+),(\d+),(\d+)", record, re.M) if int(count)}
-    return {"lines": lines, "branches": branches}
+    """The places, as text, of the lines and branches of the library that the corpus reaches without the seeds named, by target."""
+    found = {"lines": set(), "branches": set()}
+    for name, places in replayed(without).items():
+        for place, (count, number) in places.items():
+            if count:
+                found["branches" if place.side else "lines"].add(f"{name}, line {number}: {place}")
+    return found
 
 
 def replayed(without=None, html=None):
-    """What llvm-cov says, as lcov, of a replay of the corpus; and as pages in the folder `html`."""
-    build.ensure("coverage", ["replay"])
-    replay = build.program("coverage", "fuzz/replay")
-    profiles = BUILD / "coverage" / "profiles"
+    """{build: {Place: (count, line)}} of a replay of the corpus; and llvm-cov's pages in the folder `html`."""
+    return reach.counted({name: replayed_in(name, preset, without, html and html / name) for name, preset in BUILDS.items()})
+
+
+def replayed_in(name, preset, without, html):
+    build.ensure(preset, ["replay"])
+    replay = build.program(preset, "fuzz/replay")
+    profiles = BUILD / preset / "profiles"
     shutil.rmtree(profiles, ignore_errors=True)
-    with say.Steps("replay the corpus (coverage)", len(TARGETS)) as steps:
+    with say.Steps(f"replay the corpus ({preset})", len(TARGETS)) as steps:
         for at, target in enumerate(TARGETS):
             steps.at(at, target)
             gone = (without or {}).get(target, ())
@@ -72,41 +98,22 @@ def replayed(without=None, html=None):
     commands.run(["llvm-profdata", "merge", "-sparse", *sorted(profiles.glob("*.profraw")), "-o", merged])
     if html:
         commands.run(["llvm-cov", "show", "-format=html", "-show-branches=count", f"-output-dir={html}", f"-instr-profile={merged}",
-                      replay, ROOT / "lib" / "src"])
-    return commands.run(["llvm-cov", "export", "-format=lcov", f"-instr-profile={merged}", replay, ROOT / "lib" / "src"])[1]
-
-
-def records(lcov):
-    """Of each file of lib/src."""
-    found = [record for record in lcov.split("end_of_record\n") if "SF:" in record and re.search(r"^DA:", record, re.M)]
-    if not found:
-        raise say.Stop("llvm-cov found no line of lib/src")
+                      replay, *SOURCES])
+    exported = commands.run(["llvm-cov", "export", "-format=text", "-skip-expansions", f"-instr-profile={merged}", replay])[1]
+    found = reach.places(exported, int(name == "checked"))
+    if not found[0]:
+        raise say.Stop("llvm-cov found no line of the library")
     return found
 
 
 def show(found):
-    say.table("lines and branches of lib/src that the corpus reaches",
-              ["file", ">lines", ">of", ">%", ">branches", ">of", ">%", "lines not reached"],
-              [[one["file"], one["reached"], one["lines"], f"{100 * one['reached'] / max(1, one['lines']):.1f}",
-                one["branches_reached"], one["branches"], f"{100 * one['branches_reached'] / max(1, one['branches']):.1f}",
-                ", ".join(one["missed"])] for one in found["files"]])
-    click.echo(f"{found['percent']:.1f} % of {found['lines']} lines, {found['branches_percent']:.1f} % of {found['branches']} branches")
-
-
-def of_file(record):
-    """Of one file: its lines that have code, those reached, and the others as ranges."""
-    counts = {int(line): int(count) for line, count in re.findall(r"^DA:(\d+),(\d+)", record, re.M)}
-    branches = re.findall(r"^BRDA:(\d+),\d+,\d+,(.*)", record, re.M)
-    return {"branches": len(branches), "branches_reached": sum(count not in ("-", "0") for _, count in branches),
-            "branches_missed": sorted({int(line) for line, count in branches if count in ("-", "0")}), "file": shown(re.search(r"^SF:(.*)", record, re.M)[1]), "lines": len(counts),
-            "reached": sum(1 for count in counts.values() if count), "missed": ranges(line for line in sorted(counts) if not counts[line])}
-
-
-def ranges(lines):
-    found = []
-    for line in lines:
-        if found and found[-1][1] == line - 1:
-            found[-1][1] = line
-        else:
-            found.append([line, line])
-    return [f"{first}" if first == last else f"{first}-{last}" for first, last in found]
+    for name, of_build in found["builds"].items():
+        say.table(f"{name} build: what the corpus reaches",
+                  ["file", ">lines", ">of", ">named", ">branches", ">of", ">named"],
+                  [[row["file"], *(row[kind][word] for kind in KINDS for word in ("reached", "of", "named"))] for row in of_build["files"]])
+        click.echo(", ".join(f"{100 * counts['reached'] / counts['of']:.1f} % of {counts['of']} {kind}, "
+                             f"{100 * counts['reached'] / (counts['of'] - counts['named']):.1f} % without the {counts['named']} named"
+                             for kind, counts in ((kind, of_build[kind]) for kind in KINDS)))
+    for text in found["wrong"]:
+        click.echo(text)
+    click.echo(f"{found['entries']} places named, {len(found['wrong'])} mistakes")
