@@ -484,7 +484,7 @@ static void libfuzzer_gets_mutants_within_its_limit_and_some_of_its_own(void **s
         if (own == byte_mutations)
             assert_canonical(&program_targets[3], one, written, room);
     }
-    assert_in_range(byte_mutations, 150, 350);
+    assert_in_range(byte_mutations, 400, 600);
 }
 
 static void libfuzzer_gets_crosses_now_and_then(void **state)

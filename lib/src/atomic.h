@@ -16,7 +16,6 @@
 
 #include <pthread.h>
 #include <sched.h>
-#include <stdlib.h>
 
 #define atomic_get(p, order) iobuf_load_(p, order)
 #define atomic_set(p, value, order) iobuf_store_(p, value, order)
@@ -28,15 +27,12 @@
 
 typedef pthread_mutex_t lock;
 
-/* Spins for a while before it sleeps, where the C library can: locks are held for some ten ns, a sleep costs a thousand. Checked
- * builds abort where who releases a lock does not hold it. */
+/* Spins for a while before it sleeps, where the C library can: locks are held for some ten ns, a sleep costs a thousand. */
 static inline void lock_init(lock *l)
 {
     pthread_mutexattr_t attributes;
     pthread_mutexattr_init(&attributes);
-#if IOBUF_CHECKED
-    pthread_mutexattr_settype(&attributes, PTHREAD_MUTEX_ERRORCHECK);
-#elif defined(__GLIBC__)
+#if defined(__GLIBC__)
     pthread_mutexattr_settype(&attributes, PTHREAD_MUTEX_ADAPTIVE_NP);
 #endif
     pthread_mutex_init(l, &attributes);
@@ -55,12 +51,7 @@ static inline void lock_acquire(lock *l)
 
 static inline void lock_release(lock *l)
 {
-#if IOBUF_CHECKED
-    if (pthread_mutex_unlock(l) != 0)
-        abort();
-#else
     pthread_mutex_unlock(l);
-#endif
 }
 
 /* A lock that the thread which takes it again and again takes without an atomic read-modify-write: it is then `owner`, and says so
