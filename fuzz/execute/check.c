@@ -2,6 +2,7 @@
 #include "world.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -42,6 +43,15 @@ void fail(world *w, const char *check, const char *format, ...)
     abort();
 }
 
+/* After any call of the library. */
+static void check_memory(world *w)
+{
+    if (the_memory.misuse)
+        fail(w, the_memory.misuse, "memory taken, or given back, wrongly");
+    if (the_memory.locks)
+        fail(w, "no_lock_is_kept", "the call returned with %u", the_memory.locks);
+}
+
 void library_begin(world *w)
 {
     model_oracle *o = &w->model.oracle;
@@ -56,9 +66,40 @@ void library_end(world *w)
     the_memory.inside = false;
     w->model.oracle.refused = the_memory.refused;
     w->model.oracle.evicted = the_memory.dropped;
-    if (the_memory.misuse)
-        fail(w, the_memory.misuse, "memory given back wrongly");
+    check_memory(w);
 }
+
+/* The library's locks. Its calls run one at a time, those of the other thread too, so that no lock is ever found taken: what stands
+ * here for the C library's says so, instead of waiting for ever, and costs next to nothing. Outside of the library's calls it
+ * passes on. */
+#if defined(__GLIBC__)
+int __real_pthread_mutex_lock(pthread_mutex_t *lock);
+int __real_pthread_mutex_unlock(pthread_mutex_t *lock);
+int __wrap_pthread_mutex_lock(pthread_mutex_t *lock);
+int __wrap_pthread_mutex_unlock(pthread_mutex_t *lock);
+
+int __wrap_pthread_mutex_lock(pthread_mutex_t *lock)
+{
+    if (!the_memory.inside)
+        return __real_pthread_mutex_lock(lock);
+    if (lock->__data.__lock != 0)
+        fail(&the_world, "lock_is_free_when_taken", "the library would wait for itself");
+    lock->__data.__lock = 1;
+    the_memory.locks++;
+    return 0;
+}
+
+int __wrap_pthread_mutex_unlock(pthread_mutex_t *lock)
+{
+    if (!the_memory.inside)
+        return __real_pthread_mutex_unlock(lock);
+    if (lock->__data.__lock == 0)
+        fail(&the_world, "lock_is_taken_when_released", "it was free");
+    lock->__data.__lock = 0;
+    the_memory.locks--;
+    return 0;
+}
+#endif
 
 /* After the reference has predicted a call. */
 void check_oracle_used_up(world *w)
@@ -185,9 +226,12 @@ static void check_stats(world *w, unsigned reg)
 void check_pools(world *w)
 {
     w->called = false;
+    the_memory.inside = true;
     for (unsigned i = 0; i < PROGRAM_POOLS; i++)
         if (w->pool_id[i] != MODEL_NONE)
             check_stats(w, i);
+    the_memory.inside = false;
+    check_memory(w);
     if (w->frees != w->model.wraps_gone)
         fail(w, "foreign_memory_is_freed_once", "%zu free callbacks have run, not %zu", w->frees, w->model.wraps_gone);
 }

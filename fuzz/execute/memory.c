@@ -118,6 +118,8 @@ void *memory_take(size_t size, size_t alignment, int owner)
     const bool injected = memory_should_fail();
     if (memory_asked)
         memory_asked(injected);
+    if (m->locks && owner < MEMORY_FOREIGN)
+        m->misuse = "backing_is_called_without_locks";
     if (!injected && size <= MEMORY_MOST && size <= MEMORY_BUDGET - m->used) {
         m->used += size;
         bytes = add_block(size, alignment, owner);
@@ -146,6 +148,8 @@ void memory_drop(void *bytes, size_t size, int owner)
     memory *m = &the_memory;
     memory_block *b = find(bytes);
     m->dropped = true;
+    if (m->locks && owner < MEMORY_FOREIGN)
+        m->misuse = "backing_is_called_without_locks";
     if (owner < MEMORY_FOREIGN && m->drops < MEMORY_DROPS)
         m->drop[m->drops++] = bytes;
     if (!b || !b->live || b->owner != owner) {

@@ -28,6 +28,7 @@ typedef struct memory_block {
 typedef struct memory {
     bool real;
     bool inside;           /* the library is running: its calls of malloc are counted */
+    unsigned locks;        /* that it holds */
     bool fail_heap;        /* its next calloc fails */
     bool refused, dropped; /* since memory_watch */
     size_t fail_in;        /* the how manyth next allocation fails; 0: none */
