@@ -68,11 +68,6 @@ void memory_end(void)
     the_memory.count = 0;
 }
 
-void memory_watch(void)
-{
-    the_memory.refused = the_memory.dropped = false;
-}
-
 bool memory_should_fail(void)
 {
     memory *m = &the_memory;

@@ -50,7 +50,10 @@ extern void (*memory_asked)(bool injected);
 
 void memory_reset(bool real);
 void memory_end(void);
-void memory_watch(void);
+static inline void memory_watch(void)
+{
+    the_memory.refused = the_memory.dropped = false;
+}
 bool memory_should_fail(void);
 void *memory_take(size_t size, size_t alignment, int owner);
 void memory_drop(void *bytes, size_t size, int owner);
