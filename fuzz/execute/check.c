@@ -370,6 +370,7 @@ void check_nothing_left(world *w)
     for (int i = 0; i < w->model.bufs; i++)
         if (w->model.buf[i].kind == MODEL_WRAPPED && w->wrapped[i].freed != 1)
             fail(w, "foreign_memory_is_freed_once", "a free callback ran %d times", w->wrapped[i].freed);
-    if (the_memory.live[MEMORY_HEAP] || the_memory.heap)
-        fail(w, "nothing_leaks", "%zu blocks and %ld of malloc are left", the_memory.live[MEMORY_HEAP], the_memory.heap);
+    const long other = the_memory.heap + (long)the_memory.live[MEMORY_OTHER];
+    if (the_memory.live[MEMORY_HEAP] || other)
+        fail(w, "nothing_leaks", "%zu blocks and %ld of malloc are left", the_memory.live[MEMORY_HEAP], other);
 }

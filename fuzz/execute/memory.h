@@ -9,11 +9,12 @@
 #include "../model/model.h"
 
 enum {
-    MEMORY_BLOCKS = 8192,
+    MEMORY_BLOCKS = 16384,
     MEMORY_MOST = 256 << 10, /* one block */
     MEMORY_BUDGET = 4 << 20, /* a program */
     MEMORY_FOREIGN = MODEL_MAX_POOLS,
-    MEMORY_HEAP,
+    MEMORY_HEAP,  /* posix_memalign's: bufs of a pool without a backing */
+    MEMORY_OTHER, /* calloc's and realloc's: not bounded, and not counted as given back to a backing */
     MEMORY_OWNERS,
     MEMORY_DROPS = 16
 };
