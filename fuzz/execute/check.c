@@ -251,8 +251,11 @@ static void note_live(world *w, unsigned reg)
 {
     int buf = w->model.slice[reg].buf;
     uint32_t bit = (uint32_t)1 << reg;
-    if (w->live & bit)
+    if (w->live & bit) {
+        if (w->live_in[reg] == buf) /* mostly */
+            return;
         w->model.buf[w->live_in[reg]].live &= ~bit;
+    }
     w->live &= ~bit;
     if (buf == MODEL_NONE || w->model.buf[buf].kind == MODEL_LENT)
         return;
