@@ -29,6 +29,11 @@ void (*memory_asked)(bool injected);
 static _Alignas(4096) uint8_t arena[ARENA];
 static size_t arena_used = ARENA; /* poisoned as a whole by the first reset */
 
+/* The block that begins there, if it is one and bytes agree: so nothing is cleared from one input to the next. */
+enum { GRAIN = 16 }; /* no two blocks of the arena begin within one */
+static uint16_t block_at[ARENA / GRAIN];
+_Static_assert(MEMORY_BLOCKS <= UINT16_MAX, "a block's number fits");
+
 void *__real_calloc(size_t count, size_t size);
 int __real_posix_memalign(void **memory, size_t alignment, size_t size);
 void *__real_realloc(void *bytes, size_t size);
@@ -68,11 +73,6 @@ void memory_end(void)
     the_memory.count = 0;
 }
 
-void memory_watch(void)
-{
-    the_memory.refused = the_memory.dropped = false;
-}
-
 bool memory_should_fail(void)
 {
     memory *m = &the_memory;
@@ -92,7 +92,8 @@ static void *get_bytes(size_t size, size_t alignment)
     void *bytes = NULL;
     if (the_memory.real)
         return __real_posix_memalign(&bytes, alignment, size) ? NULL : bytes;
-    size_t at = (arena_used + alignment - 1) / alignment * alignment;
+    alignment = alignment > GRAIN ? alignment : GRAIN; /* a power of two */
+    size_t at = (arena_used + alignment - 1) & ~(alignment - 1);
     if (at >= ARENA || size >= ARENA - REDZONE - at)
         return NULL;
     arena_used = at + size + (__asan_poison_memory_region ? REDZONE : size == 0); /* no two blocks begin at one place */
@@ -105,6 +106,8 @@ static void *add_block(size_t size, size_t alignment, int owner)
     memory *m = &the_memory;
     void *bytes = m->count < MEMORY_BLOCKS ? get_bytes(size, alignment) : NULL;
     if (bytes) {
+        if (!m->real)
+            block_at[((uint8_t *)bytes - arena) / GRAIN] = (uint16_t)m->count;
         m->block[m->count++] = (memory_block){bytes, size, owner, true};
         m->live[owner]++;
     }
@@ -118,6 +121,8 @@ void *memory_take(size_t size, size_t alignment, int owner)
     const bool injected = memory_should_fail();
     if (memory_asked)
         memory_asked(injected);
+    if (m->locks && owner < MEMORY_FOREIGN)
+        m->misuse = "backing_is_called_without_locks";
     if (!injected && size <= MEMORY_MOST && size <= MEMORY_BUDGET - m->used) {
         m->used += size;
         bytes = add_block(size, alignment, owner);
@@ -129,10 +134,16 @@ void *memory_take(size_t size, size_t alignment, int owner)
 
 static memory_block *find(const void *bytes)
 {
-    for (size_t i = the_memory.count; i-- > 0;)
-        if (the_memory.block[i].bytes == bytes && (the_memory.block[i].live || !the_memory.real))
-            return &the_memory.block[i];
-    return NULL;
+    memory *m = &the_memory;
+    const uintptr_t offset = (uintptr_t)bytes - (uintptr_t)arena;
+    if (m->real) {
+        for (size_t i = m->count; i-- > 0;)
+            if (m->block[i].bytes == bytes && m->block[i].live)
+                return &m->block[i];
+        return NULL;
+    }
+    const size_t i = offset < ARENA ? block_at[offset / GRAIN] : m->count;
+    return i < m->count && m->block[i].bytes == bytes ? &m->block[i] : NULL;
 }
 
 bool memory_is_live(const void *bytes, int owner)
@@ -141,11 +152,24 @@ bool memory_is_live(const void *bytes, int owner)
     return b && b->live && b->owner == owner;
 }
 
+static void end_block(memory_block *b)
+{
+    memory *m = &the_memory;
+    b->live = false;
+    m->live[b->owner]--;
+    if (m->real)
+        __real_free(b->bytes);
+    else
+        poison(b->bytes, b->size);
+}
+
 void memory_drop(void *bytes, size_t size, int owner)
 {
     memory *m = &the_memory;
     memory_block *b = find(bytes);
     m->dropped = true;
+    if (m->locks && owner < MEMORY_FOREIGN)
+        m->misuse = "backing_is_called_without_locks";
     if (owner < MEMORY_FOREIGN && m->drops < MEMORY_DROPS)
         m->drop[m->drops++] = bytes;
     if (!b || !b->live || b->owner != owner) {
@@ -154,12 +178,7 @@ void memory_drop(void *bytes, size_t size, int owner)
     }
     if (b->size != size)
         m->misuse = "backing_gets_the_size_it_gave";
-    b->live = false;
-    m->live[owner]--;
-    if (m->real)
-        __real_free(bytes);
-    else
-        poison(bytes, b->size);
+    end_block(b);
 }
 
 void *memory_lend(size_t size)
@@ -197,6 +216,9 @@ void *__wrap_calloc(size_t count, size_t size)
         m->refused = true;
         return NULL;
     }
+    void *bytes = m->real || (size && count > ARENA / size) ? NULL : add_block(count * size, GRAIN, MEMORY_OTHER);
+    if (bytes)
+        return memset(bytes, 0, count * size);
     m->heap++;
     return __real_calloc(count, size);
 }
@@ -215,8 +237,19 @@ int __wrap_posix_memalign(void **bytes, size_t alignment, size_t size)
 /* The tables of checked builds; never fails, but must be freed. */
 void *__wrap_realloc(void *bytes, size_t size)
 {
-    the_memory.heap += the_memory.inside && !bytes;
-    return __real_realloc(bytes, size);
+    memory *m = &the_memory;
+    const memory_block *old = m->inside && bytes ? find(bytes) : NULL;
+    if (!m->inside || (bytes && !old))
+        return __real_realloc(bytes, size);
+    void *taken = m->real ? NULL : add_block(size, GRAIN, MEMORY_OTHER);
+    if (taken && old) {
+        memcpy(taken, bytes, old->size < size ? old->size : size);
+        __wrap_free(bytes);
+    }
+    if (taken || old)
+        return taken;
+    m->heap++;
+    return __real_realloc(NULL, size);
 }
 
 void __wrap_free(void *bytes)
@@ -226,7 +259,9 @@ void __wrap_free(void *bytes)
         return;
     }
     memory_block *b = find(bytes);
-    if (b) {
+    if (b && b->live && b->owner == MEMORY_OTHER) {
+        end_block(b);
+    } else if (b) {
         memory_drop(bytes, b->size, MEMORY_HEAP);
     } else {
         the_memory.heap--;

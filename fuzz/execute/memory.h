@@ -9,11 +9,12 @@
 #include "../model/model.h"
 
 enum {
-    MEMORY_BLOCKS = 8192,
+    MEMORY_BLOCKS = 16384,
     MEMORY_MOST = 256 << 10, /* one block */
     MEMORY_BUDGET = 4 << 20, /* a program */
     MEMORY_FOREIGN = MODEL_MAX_POOLS,
-    MEMORY_HEAP,
+    MEMORY_HEAP,  /* posix_memalign's: bufs of a pool without a backing */
+    MEMORY_OTHER, /* calloc's and realloc's: not bounded, and not counted as given back to a backing */
     MEMORY_OWNERS,
     MEMORY_DROPS = 16
 };
@@ -28,6 +29,7 @@ typedef struct memory_block {
 typedef struct memory {
     bool real;
     bool inside;           /* the library is running: its calls of malloc are counted */
+    unsigned locks;        /* that it holds */
     bool fail_heap;        /* its next calloc fails */
     bool refused, dropped; /* since memory_watch */
     size_t fail_in;        /* the how manyth next allocation fails; 0: none */
@@ -49,7 +51,10 @@ extern void (*memory_asked)(bool injected);
 
 void memory_reset(bool real);
 void memory_end(void);
-void memory_watch(void);
+static inline void memory_watch(void)
+{
+    the_memory.refused = the_memory.dropped = false;
+}
 bool memory_should_fail(void);
 void *memory_take(size_t size, size_t alignment, int owner);
 void memory_drop(void *bytes, size_t size, int owner);

@@ -109,7 +109,7 @@ static bool is_symbolic(program_size size)
     return size.base > BASE_CONST && size.base < BASE_PTRDIFF_MAX;
 }
 
-static void resolve_all(world *w, const program_op *op)
+void resolve_bases(world *w, const program_op *op)
 {
     bases b = {{0, 64, 0, 0, 0, 0, (size_t)PTRDIFF_MAX, SIZE_MAX}};
     if (is_symbolic(op->size[0]) || is_symbolic(op->size[1]) || is_symbolic(op->size[2]))
@@ -121,14 +121,4 @@ static void resolve_all(world *w, const program_op *op)
         b.of[BASE_MIN] = w->size[0];
     w->size[1] = resolve(&b, op->size[1]);
     w->size[2] = resolve(&b, op->size[2]);
-}
-
-void resolve_sizes(world *w, const program_op *op)
-{
-    if (op->size[0].base | op->size[1].base | op->size[2].base) {
-        resolve_all(w, op);
-        return;
-    }
-    for (unsigned i = 0; i < 3; i++) /* mostly */
-        w->size[i] = (size_t)op->size[i].value;
 }

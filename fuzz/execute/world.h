@@ -62,11 +62,12 @@ typedef struct world {
     size_t size[3]; /* its sizes, looked up */
     result_kind result_kind;
     uint64_t result, want, hash;
-    bool called;                /* the library, since check_pools */
-    bool want_known;            /* the reference has predicted the result, `want` */
-    uint32_t live;              /* slice registers that hold bytes of a buf that is counted: a bit for each */
-    size_t frees;               /* calls of the free callback */
-    int pool_id[PROGRAM_POOLS]; /* MODEL_NONE: no open pool */
+    bool called;                 /* the library, since check_pools */
+    bool want_known;             /* the reference has predicted the result, `want` */
+    uint32_t live;               /* slice registers that hold bytes of a buf that is counted: a bit for each */
+    int live_in[PROGRAM_SLICES]; /* of those: which buf */
+    size_t frees;                /* calls of the free callback */
+    int pool_id[PROGRAM_POOLS];  /* MODEL_NONE: no open pool */
     iobuf_pool *pool[PROGRAM_POOLS];
     iobuf_allocator allocator[PROGRAM_ALLOCATORS];
     iobuf_reader reader[PROGRAM_READERS];
@@ -95,7 +96,16 @@ void release_allocator(world *w, unsigned reg);
 void close_reader(world *w, unsigned reg);
 
 /* resolve.c */
-void resolve_sizes(world *w, const program_op *op);
+void resolve_bases(world *w, const program_op *op);
+
+static inline void resolve_sizes(world *w, const program_op *op)
+{
+    if (op->size[0].base | op->size[1].base | op->size[2].base)
+        resolve_bases(w, op);
+    else
+        for (unsigned i = 0; i < 3; i++) /* mostly */
+            w->size[i] = (size_t)op->size[i].value;
+}
 
 /* emit.c */
 void emit_begin(world *w);
@@ -108,10 +118,9 @@ ssize_t source_read(void *context, void *into, size_t room, int *error);
 void script_add(script *s, event e);
 
 /* check.c */
-_Noreturn __attribute__((format(printf, 3, 4))) void fail(world *w, const char *check, const char *format, ...);
-void library_begin(world *w);
-void library_end(world *w);
-void check_oracle_used_up(world *w);
+_Noreturn __attribute__((cold, format(printf, 3, 4))) void fail(world *w, const char *check, const char *format, ...);
+void check_memory(world *w);
+_Noreturn __attribute__((cold)) void fail_oracle(world *w);
 void check_slice(world *w, unsigned reg);
 void check_slices(world *w, unsigned first, unsigned count);
 void check_reader(world *w, unsigned reg);
@@ -119,6 +128,30 @@ void check_pools(world *w);
 void check_touched(world *w, const program_op *op);
 void check_all(world *w);
 void check_nothing_left(world *w);
+
+static inline void library_begin(world *w)
+{
+    w->model.oracle.calls = w->model.oracle.next = 0;
+    w->called = true;
+    memory_watch();
+    the_memory.inside = true;
+}
+
+static inline void library_end(world *w)
+{
+    the_memory.inside = false;
+    w->model.oracle.refused = the_memory.refused;
+    w->model.oracle.evicted = the_memory.dropped;
+    check_memory(w);
+}
+
+/* After the reference has predicted a call. */
+static inline void check_oracle_used_up(world *w)
+{
+    const model *m = &w->model;
+    if (m->broken || m->oracle.next != m->oracle.calls || m->oracle.refused)
+        fail_oracle(w);
+}
 
 /* Runs a call of the library so that what its memory and its sources did is known to the reference afterwards. */
 #define LIBRARY(w, call)                                                                                                           \

@@ -35,6 +35,7 @@ typedef struct model_buf {
     bool held;     /* by an allocator or a reader */
     bool gone;     /* given back to the backing, or to the free callback */
     void *base;    /* for the harness: where the library's bytes are; NULL: not seen yet */
+    uint32_t live; /* for the harness: the registers of slices in it, a bit for each */
 } model_buf;
 
 /* So many bytes of a buf whose values stand at `from`. */
@@ -102,8 +103,8 @@ typedef struct model {
     model_allocator allocator[PROGRAM_ALLOCATORS];
     model_reader reader[PROGRAM_READERS];
     model_slice slice[PROGRAM_SLICES];
-    size_t bytes;               /* the sum of the bufs */
-    uint32_t runs, run_free;    /* taken so far; of those, what is free again */
+    size_t bytes;            /* the sum of the bufs */
+    uint32_t runs, run_free; /* taken so far; of those, what is free again */
     model_run run[MODEL_MAX_RUNS];
 } model;
 
@@ -128,7 +129,7 @@ void model_forget(model *m, int buf, size_t from, size_t to); /* those bytes' va
 /* The first bytes between `from` and `to` whose values are not promised; false if all are. */
 bool model_gap(const model *m, int buf, size_t from, size_t to, size_t *start, size_t *end);
 bool model_holds(const model *m, int buf, size_t at, const uint8_t *bytes, size_t size); /* exactly these, all promised */
-int model_byte(const model *m, int buf, size_t at); /* -1: not promised */
+int model_byte(const model *m, int buf, size_t at);                                      /* -1: not promised */
 
 /* allocator.c */
 int model_allocator_init(model *m, model_allocator *a, int pool, size_t reserve);

@@ -36,10 +36,10 @@ static uint32_t below(uint32_t reg)
 /* Rank -> register, where the registers in `first` come before all others of the file. */
 static uint8_t register_at(uint32_t first, uint32_t all, uint32_t rank)
 {
-    for (uint32_t bits = first; bits; bits &= bits - 1)
-        if (rank-- == 0)
-            return (uint8_t)__builtin_ctz(bits);
-    return nth_bit(all & ~first, rank);
+    if ((first & (first + 1)) == 0) /* the lowest ones: as they stand */
+        return (uint8_t)rank;
+    uint32_t count = count_bits(first);
+    return rank < count ? nth_bit(first, rank) : nth_bit(all & ~first, rank - count);
 }
 
 static uint8_t rank_of(uint32_t first, uint32_t all, uint8_t reg)
@@ -50,7 +50,7 @@ static uint8_t rank_of(uint32_t first, uint32_t all, uint8_t reg)
 }
 
 /* A register that is used: live ones have the low ranks, and a byte that is no rank picks one of them. */
-static uint8_t used_register(held *h, char letter, uint8_t byte)
+HELD_INLINE uint8_t used_register(held *h, char letter, uint8_t byte)
 {
     file f = file_of(h, letter);
     uint32_t rank = byte;
@@ -60,7 +60,7 @@ static uint8_t used_register(held *h, char letter, uint8_t byte)
 }
 
 /* A register that is assigned: empty ones have the low ranks, and a byte that is no rank picks the first. */
-static uint8_t assigned_register(held *h, char letter, uint8_t byte)
+HELD_INLINE uint8_t assigned_register(held *h, char letter, uint8_t byte)
 {
     file f = file_of(h, letter);
     return register_at(f.all & ~*f.live, f.all, byte < f.registers ? byte : 0);
@@ -119,23 +119,48 @@ static void decode_run(source *s, held *h, program_op *op)
     op->count = (uint8_t)(count < room ? count : room);
 }
 
-static void decode_operands(source *s, held *h, program_op *op)
+/* For each kind a copy of this is made, in which the letters are known. */
+HELD_INLINE void decode_operand(source *s, held *h, program_op *op, char letter, unsigned *reg, unsigned *size)
 {
-    const program_op_info *info = &program_ops[op->kind];
+    if (letter == 'n')
+        op->size[(*size)++] = decode_size(s);
+    else if (letter == 'e')
+        op->choice = take(s) % PROGRAM_ERRNOS;
+    else if (letter == 'm')
+        op->choice = take(s) % PROGRAM_MODES;
+    else if (letter == 'u' || letter == 'U')
+        decode_run(s, h, op);
+    else if (letter)
+        op->reg[(*reg)++] = used_register(h, letter, take(s));
+}
+
+HELD_INLINE void decode_as(source *s, held *h, program_op *op, char result, const char letters[3])
+{
     unsigned reg = 0, size = 0;
-    if (info->result)
-        op->result = assigned_register(h, info->result, take(s));
-    for (const char *o = info->operands; *o; o++) {
-        if (*o == 'n')
-            op->size[size++] = decode_size(s);
-        else if (*o == 'e')
-            op->choice = take(s) % PROGRAM_ERRNOS;
-        else if (*o == 'm')
-            op->choice = take(s) % PROGRAM_MODES;
-        else if (*o == 'u' || *o == 'U')
-            decode_run(s, h, op);
-        else
-            op->reg[reg++] = used_register(h, *o, take(s));
+    if (result)
+        op->result = assigned_register(h, result, take(s));
+    decode_operand(s, h, op, letters[0], &reg, &size);
+    decode_operand(s, h, op, letters[1], &reg, &size);
+    decode_operand(s, h, op, letters[2], &reg, &size);
+    if (!s->cut)
+        held_follow_as(h, op, result, letters[0], letters[0] ? letters[1] : 0);
+}
+
+#define OP(name, result, operands, weight, targets) _Static_assert(sizeof(operands) <= 4, "decode_as knows three operands");
+#include "ops.def"
+#undef OP
+
+static inline void decode_op(source *s, held *h, program_op *op)
+{
+    switch (op->kind) {
+#define OP(name, result, operands, weight, targets)                                                                                \
+    case OP_##name:                                                                                                                \
+        decode_as(s, h, op, result, (const char[3]){operands});                                                                    \
+        break;
+#include "ops.def"
+#undef OP
+    default:
+        break;
     }
 }
 
@@ -202,10 +227,9 @@ void program_decode(const program_target *target, const uint8_t *bytes, size_t s
         program_op *op = &p->ops[p->count];
         memset(op, 0, sizeof *op);
         op->kind = pick_kind(kinds, &h, *s.at++);
-        decode_operands(&s, &h, op);
+        decode_op(&s, &h, op);
         if (s.cut)
             break;
-        held_follow(&h, op);
         p->count++;
     }
 }

@@ -6,6 +6,9 @@
 
 #include "program.h"
 
+/* Where the letters of an operand are known, nothing of the choice between them is to be left. */
+#define HELD_INLINE static inline __attribute__((always_inline))
+
 /* What the registers hold, as far as the ops alone tell: a bit for each. */
 typedef struct held {
     uint32_t pools, allocators, readers, slices;
@@ -17,7 +20,7 @@ typedef struct file {
     uint32_t registers;
 } file;
 
-static inline file file_of(held *h, char letter)
+HELD_INLINE file file_of(held *h, char letter)
 {
     switch (letter) {
     case 'p':
@@ -36,7 +39,9 @@ static inline file file_of(held *h, char letter)
 
 static inline uint32_t count_bits(uint32_t bits)
 {
-    return (uint32_t)__builtin_popcount(bits);
+    bits -= bits >> 1 & 0x55555555; /* __builtin_popcount is a call where the machine may lack the instruction */
+    bits = (bits & 0x33333333) + (bits >> 2 & 0x33333333);
+    return ((bits + (bits >> 4)) & 0x0f0f0f0f) * 0x01010101 >> 24;
 }
 
 static inline uint8_t nth_bit(uint32_t bits, uint32_t n)
@@ -51,19 +56,28 @@ static inline uint32_t run_bits(const program_op *op)
     return (op->count >= 32 ? UINT32_MAX : (1U << op->count) - 1) << op->reg[0];
 }
 
+HELD_INLINE void held_end(held *h, const program_op *op, char letter, uint8_t reg)
+{
+    if (letter == 'U')
+        h->slices &= ~run_bits(op);
+    else if (letter == 'P' || letter == 'A' || letter == 'R' || letter == 'x')
+        *file_of(h, letter).live &= ~(1U << reg);
+}
+
+/* Of an op whose result and first two operands are of these letters: registers come first. */
+HELD_INLINE void held_follow_as(held *h, const program_op *op, char result, char first, char second)
+{
+    held_end(h, op, first, op->reg[0]);
+    held_end(h, op, second, op->reg[1]);
+    if (result)
+        *file_of(h, result).live |= 1U << op->result;
+}
+
 /* Follows what an op does to the registers; the encoder and the decoder must see the same. */
 static inline void held_follow(held *h, const program_op *op)
 {
     const program_op_info *info = &program_ops[op->kind];
-    for (unsigned i = 0; i < 2 && info->operands[i]; i++) { /* registers come first */
-        const char o = info->operands[i];
-        if (o == 'U')
-            h->slices &= ~run_bits(op);
-        else if (o == 'P' || o == 'A' || o == 'R' || o == 'x')
-            *file_of(h, o).live &= ~(1U << op->reg[i]);
-    }
-    if (info->result)
-        *file_of(h, info->result).live |= 1U << op->result;
+    held_follow_as(h, op, info->result, info->operands[0], info->operands[0] ? info->operands[1] : 0);
 }
 
 /* The op that fills the first empty register file that `kind` needs, or `kind` itself if nothing is missing. */
