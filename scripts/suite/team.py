@@ -2,8 +2,8 @@
 
 AFL++ does it by itself: a main process (-M) and others (-S) look into each other's queues, and the main one into libFuzzer's
 folder (-F). libFuzzer's processes share one folder, which each reads again when it changes (-reload); what AFL++ queues is copied
-there. libFuzzer's own ways to run several do less: -fork gives each process a folder of its own until it ends, and drops that when
-interrupted; -jobs runs one build. What a process of ours finds is in its place at once."""
+there. libFuzzer's own ways to run several do less: -fork reads its folders once, so that nothing of AFL++'s arrives, and passes on
+what a process finds when that ends, which takes up to 300 s; with it and with -jobs all processes are of one build."""
 import hashlib
 import os
 import time
