@@ -128,6 +128,8 @@ class Afl(Fuzzer):
         """Its folder in out, where AFL++ looks for other instances: the main one goes on where one alone has stopped."""
         return f"second-{self.member}" if self.member else "default"
 
+    swept = False  # AFL++ that ends early can leave its target behind, stopped and in a session of its own
+
     def prepare(self, program):
         self.out = self.folder / "out"
         seeds = self.seeds()
@@ -164,6 +166,17 @@ class Afl(Fuzzer):
         theirs = LibFuzzer.kept_programs(self.target)
         theirs.mkdir(parents=True, exist_ok=True)
         return ["-M", self.instance, "-F", theirs]
+
+    def running(self):
+        at_work = super().running()
+        if not at_work and not self.swept:
+            self.swept = True
+            command.kill_those_with(f"__AFL_OUT_DIR={self.out / self.instance}")
+        return at_work
+
+    def stop(self):
+        super().stop()
+        self.running()
 
     def stats(self):
         path = self.out / self.instance / "fuzzer_stats"

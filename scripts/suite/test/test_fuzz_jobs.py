@@ -98,6 +98,7 @@ class TestBothEngines:
         (theirs / name_of(found)).write_bytes(found)
         process = self.start(place, "--engine", "afl", "--runs", "2000", "--jobs", "1")
         assert process.wait(PATIENCE) == 0, process.stdout.read()
+        assert processes_of(place) == []
         queue = place / "kept" / "afl" / "pool" / "out" / "default" / "queue"
         assert found in {path.read_bytes() for path in queue.glob("id:*sync:corpus*")}
 
@@ -141,6 +142,7 @@ class TestBothEngines:
         process = self.start(place, "--runs", "1", "--jobs", "2")
         said = process.communicate(timeout=PATIENCE)[0]
         assert process.returncode == 0, said
+        assert processes_of(place) == []
         again = {row["engine"]: row for row in json.loads((place / "fuzz.json").read_text())["fuzzed"]}
         assert again["libfuzzer"]["edges"] >= rows["libfuzzer"]["edges"]
         assert before <= contents(queue)

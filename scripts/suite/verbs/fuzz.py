@@ -227,7 +227,8 @@ class Seen:
         if state["programs"] < 2:
             return note(state, elapsed)
         new = f"last new {round(elapsed - self.new_at)} s ago" if self.new_at is not None else "nothing new yet"
-        return f"{note(state, self.counted_at)}, {new}"
+        stale = round(elapsed - self.counted_at)
+        return f"{note(state, self.counted_at)}, {new}" + (f", counted {stale} s ago" if stale >= 10 else "")
 
 
 def note(state, seconds):
