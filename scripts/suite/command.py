@@ -1,6 +1,7 @@
 """Runs programs: shows them with -v, keeps their output in a log, and says in one line when one is missing or fails."""
 import contextlib
 import os
+import pathlib
 import signal
 import subprocess
 
@@ -58,6 +59,14 @@ def start(args, log, env=None):
 def stop_group(process, number):
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, number)
+
+
+def kill_those_with(setting):
+    """Ends the processes whose environment has NAME=VALUE, which must name something that only they use."""
+    for process in pathlib.Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):  # it has ended by itself, or is another user's
+            if setting.encode() in (process / "environ").read_bytes().split(b"\0"):
+                os.kill(int(process.name), signal.SIGKILL)
 
 
 def ended(status):

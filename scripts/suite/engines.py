@@ -7,30 +7,40 @@ import signal
 import time
 
 from suite import build, command, say
-from suite.paths import BUILD, corpus, shown
+from suite.paths import KEPT, corpus, shown
 
-KEPT = BUILD / "fuzz"
 PROGRAM_SECONDS = 20  # one program that takes longer is a failure: it hangs
+SCHEDULES = ("explore", "coe", "fast", "rare", "exploit", "lin", "quad")  # of AFL++, for processes beside the main one
 
 
 class Fuzzer:
     """One engine at work on one target. `seconds` or `runs`, whichever comes first; None is no limit. It uses the mutators of
-    fuzz/mutate besides its own, unless `own_mutators`: then its own alone."""
+    fuzz/mutate besides its own, unless `own_mutators`: then its own alone. `member`: its number among several processes that share
+    what they find, see team.py; None: alone."""
 
-    name = preset = programs = None  # programs: where in its folder it keeps what it found
+    name = preset = plain = programs = None  # plain: the build without checks; programs: where in its folder it keeps what it found
 
-    def __init__(self, target, seconds, runs, own_mutators=False):
+    def __init__(self, target, seconds, runs, own_mutators=False, preset=None, member=None):
         self.target, self.seconds, self.runs, self.own_mutators = target, seconds, runs, own_mutators
+        self.preset, self.member = preset or self.preset, member
         self.folder = KEPT / self.name / target
-        self.log = self.folder / "log"
-        self.process, self.stopped, self.kept = None, False, []
+        self.log = self.folder / self.own("log")
+        self.process, self.program, self.stopped, self.kept = None, None, False, []
+
+    def own(self, name):
+        """The name of a file that members do not share."""
+        return f"{name}-{self.member}" if self.member else name
+
+    @property
+    def title(self):
+        return f"{self.name} {self.target}"
 
     @classmethod
     def kept_programs(cls, target):
         return KEPT / cls.name / target / cls.programs
 
     def start(self):
-        program = build.program(self.preset, f"fuzz/fuzz_{self.target}")
+        program = self.program or build.program(self.preset, f"fuzz/fuzz_{self.target}")
         args, env = self.prepare(program)
         self.started = time.time()
         self.process = command.start(args, self.log, env)
@@ -38,10 +48,13 @@ class Fuzzer:
     def running(self):
         return self.process.poll() is None
 
-    def stop(self):
-        """Asks the engine to finish; both write down what they have."""
+    def ask_to_stop(self):
+        """Both engines write down what they have."""
         self.stopped = True
         command.stop_group(self.process, signal.SIGINT)
+
+    def stop(self):
+        self.ask_to_stop()
         try:
             self.process.wait(timeout=20)
         except command.subprocess.TimeoutExpired:
@@ -74,14 +87,15 @@ class Fuzzer:
 
 
 class LibFuzzer(Fuzzer):
-    name, preset, programs = "libfuzzer", "libfuzzer", "corpus"
+    name, preset, plain, programs = "libfuzzer", "libfuzzer", "libfuzzer-plain", "corpus"
 
     def prepare(self, program):
-        kept, self.found = self.folder / self.programs, self.folder / "failures"
+        kept, self.found = self.folder / self.programs, self.folder / self.own("failures")
         kept.mkdir(parents=True, exist_ok=True)
         shutil.rmtree(self.found, ignore_errors=True)  # those of the last run were copied
         self.found.mkdir()
-        args = [program, kept, *corpus(self.target), "-print_final_stats=1", f"-artifact_prefix={self.found}/", "-reload=0",
+        reload = 0 if self.member is None else 1  # every second: what others wrote into the folder
+        args = [program, kept, *corpus(self.target), "-print_final_stats=1", f"-artifact_prefix={self.found}/", f"-reload={reload}",
                 f"-timeout={PROGRAM_SECONDS}"]
         args += [f"-max_total_time={self.seconds}"] if self.seconds else []
         args += [f"-runs={self.runs}"] if self.runs else []
@@ -107,35 +121,72 @@ class LibFuzzerFast(LibFuzzer):
 
 
 class Afl(Fuzzer):
-    name, preset, programs = "afl", "afl", "out/default/queue"
+    name, preset, plain, programs = "afl", "afl", "afl-plain", "out/default/queue"
+
+    @property
+    def instance(self):
+        """Its folder in out, where AFL++ looks for other instances: the main one goes on where one alone has stopped."""
+        return f"second-{self.member}" if self.member else "default"
+
+    swept = False  # AFL++ that ends early can leave its target behind, stopped and in a session of its own
 
     def prepare(self, program):
-        seeds, self.out = self.folder / "in", self.folder / "out"
-        shutil.rmtree(seeds, ignore_errors=True)
-        seeds.mkdir(parents=True)
-        for folder in corpus(self.target):
-            for seed in folder.iterdir():
-                shutil.copyfile(seed, seeds / seed.name)
+        self.out = self.folder / "out"
+        seeds = self.seeds()
         self.before = self.stats()
         limit = PROGRAM_SECONDS * 1000
         env = {"AFL_SKIP_CPUFREQ": "1", "AFL_I_DONT_CARE_ABOUT_MISSING_CRASHES": "1", "AFL_NO_UI": "1",
                "AFL_NO_COLOR": "1", "AFL_TRY_AFFINITY": "1", "AFL_AUTORESUME": "1", "AFL_BENCH_UNTIL_CRASH": "1",
                "AFL_NO_CRASH_README": "1", "AFL_HANG_TMOUT": str(limit), "AFL_FORKSRV_INIT_TMOUT": "60000"}
-        env |= {} if self.own_mutators else afl_mutator(self.target)
+        env |= {} if self.own_mutators else afl_mutator(self.target, self.preset)
         args = ["afl-fuzz", "-i", seeds, "-o", self.out, "-t", limit]
         args += ["-V", self.seconds] if self.seconds else []
         args += ["-E", self.runs + self.before.get("execs_done", 0)] if self.runs else []
+        if self.member is not None:
+            args += self.among_others()
+            env |= {"AFL_IMPORT_FIRST": "1", "AFL_SYNC_TIME": "1"}  # minutes, of which the main one takes half
         return [*args, "--", program], env
 
+    def seeds(self):
+        """A copy of the corpus in one folder, as AFL++ wants it; the main process makes it for all."""
+        seeds = self.folder / "in"
+        if not self.member:
+            shutil.rmtree(seeds, ignore_errors=True)
+            seeds.mkdir(parents=True)
+            for folder in corpus(self.target):
+                for seed in folder.iterdir():
+                    shutil.copyfile(seed, seeds / seed.name)
+        return seeds
+
+    def among_others(self):
+        """The main process takes in what the others find, and what libFuzzer does; the others take it from the main one. Each of them
+        chooses what to mutate in another way."""
+        if self.member:
+            return ["-S", self.instance, "-p", SCHEDULES[(self.member - 1) % len(SCHEDULES)]]
+        theirs = LibFuzzer.kept_programs(self.target)
+        theirs.mkdir(parents=True, exist_ok=True)
+        return ["-M", self.instance, "-F", theirs]
+
+    def running(self):
+        at_work = super().running()
+        if not at_work and not self.swept:
+            self.swept = True
+            command.kill_those_with(f"__AFL_OUT_DIR={self.out / self.instance}")
+        return at_work
+
+    def stop(self):
+        super().stop()
+        self.running()
+
     def stats(self):
-        path = self.out / "default" / "fuzzer_stats"
+        path = self.out / self.instance / "fuzzer_stats"
         pairs = re.findall(r"^(\w+)\s*: ([\d.]+)", path.read_text(errors="replace") if path.is_file() else "", re.M)
         return {name: float(value) if "." in value else int(value) for name, value in pairs}
 
     def state(self):
         stats = self.stats()
         programs, corpus, edges = (stats.get(name, 0) for name in ("execs_done", "corpus_count", "edges_found"))
-        plot = self.out / "default" / "plot_data"  # written more often than fuzzer_stats
+        plot = self.out / self.instance / "plot_data"  # written more often than fuzzer_stats
         last = plot.read_text(errors="replace").splitlines()[-1:] if plot.is_file() else []
         fields = last[0].split(",") if last and not last[0].startswith("#") else []
         if self.running() and len(fields) >= 13 and int(fields[11]) > programs:
@@ -144,14 +195,14 @@ class Afl(Fuzzer):
                 "stability": stats.get("stability")}
 
     def failures(self):
-        found = [path for kind in ("crashes", "hangs") for path in (self.out / "default" / kind).glob("id:*")
+        found = [path for kind in ("crashes", "hangs") for path in (self.out / self.instance / kind).glob("id:*")
                  if path.stat().st_mtime >= self.started - 1]
         return sorted(str(path) for path in found)
 
 
-def afl_mutator(target):
+def afl_mutator(target, preset=Afl.preset):
     """What makes AFL++ use the mutators on programs besides its own: they are built with the target."""
-    return {"AFL_CUSTOM_MUTATOR_LIBRARY": str(build.program(Afl.preset, f"fuzz/mutate_{target}.so"))}
+    return {"AFL_CUSTOM_MUTATOR_LIBRARY": str(build.program(preset, f"fuzz/mutate_{target}.so"))}
 
 
 ENGINES = {"libfuzzer": LibFuzzer, "afl": Afl}

@@ -4,11 +4,11 @@ import pathlib
 import shutil
 
 from suite import build, command, minimiser, say, store
-from suite.paths import BUILD, shown
+from suite.paths import KEPT as FOUND, shown
 
-KEPT = BUILD / "fuzz" / "failures"
+KEPT = FOUND / "failures"
 # The build that replays a failure: one that sees what the engine's build saw.
-REPLAY = {"libfuzzer": "asan", "libfuzzer-fast": "checked", "afl": "checked"}
+REPLAY = {"libfuzzer": "asan", "libfuzzer-fast": "checked", "libfuzzer-plain": "release", "afl": "checked", "afl-plain": "release"}
 
 
 def keep(engine, target, found):

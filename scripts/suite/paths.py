@@ -7,6 +7,7 @@ from suite import say
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = ROOT / "build"
 CORPUS = pathlib.Path(os.environ.get("IOBUF_CORPUS") or ROOT / "corpus").absolute()
+KEPT = pathlib.Path(os.environ.get("IOBUF_KEPT") or BUILD / "fuzz").absolute()  # what the engines find
 RESULTS = ROOT / "results"
 LATEST = RESULTS / "latest"
 SUITE = ROOT / "scripts" / "suite"

@@ -1,11 +1,13 @@
 """iobuf fuzz: drives the targets with libFuzzer and AFL++ for a bounded time, goes on from where the last run ended."""
 import collections
+import contextlib
 import json
+import signal
 import time
 
 import click
 
-from suite import build, ci, command as commands, engines, failures, machine, ops, options, say, store
+from suite import build, ci, command as commands, engines, failures, machine, ops, options, say, store, team
 from suite.paths import CORPUS, RESULTS, ROOT, TARGETS, shown
 
 CANARY_SECONDS = 60
@@ -16,7 +18,9 @@ CANARY_SECONDS = 60
 @click.option("--engine", type=click.Choice(["both", *engines.ENGINES]), default="both", show_default=True)
 @click.option("--seconds", type=click.IntRange(min=1), help="How long for each target and engine; 60 unless --runs is given.")
 @click.option("--runs", type=click.IntRange(min=1), help="How many programs for each target and engine.")
-@click.option("--jobs", type=click.IntRange(min=1), help="How many fuzzers at once; as many as there are processors.")
+@click.option("--jobs", type=click.IntRange(1, team.MOST), help="How many processes of each engine, which share what they find; one target after the other.")
+@click.option("--build", "which", type=click.Choice(["checked", "plain", "both"]),
+              help="The library with checks, as shipped, or with --jobs both; checked, with --jobs 2 or more both.")
 @click.option("--fast", is_flag=True, help="libFuzzer without sanitizers: several times as many programs.")
 @click.option("--bytes", "own_mutators", is_flag=True, help="Leave mutating to the engines, which know bytes and no programs; to compare.")
 @click.option("--canary", is_flag=True, help="Check the checker: each engine must find a planted bug within 60 s.")
@@ -27,7 +31,8 @@ CANARY_SECONDS = 60
 @options.results
 @options.as_json
 @options.verbose
-def command(targets, engine, seconds, runs, jobs, fast, own_mutators, canary, for_ci, minutes, base, record, results, as_json):
+def command(targets, engine, seconds, runs, jobs, which, fast, own_mutators, canary, for_ci, minutes, base, record, results,
+            as_json):
     """Fuzz TARGETs (slice, reader, pool, all; all four by default) against the model.
 
     \b
@@ -36,10 +41,16 @@ def command(targets, engine, seconds, runs, jobs, fast, own_mutators, canary, fo
     A failing input is copied to build/fuzz/failures and printed as a program.
 
     \b
+    With --jobs N, N processes of each engine run one target, then the next. They share what they
+    find, also with the other engine, and one of each runs the library as it is shipped. The
+    environment's IOBUF_KEPT names another folder than build/fuzz.
+
+    \b
     Examples:
       scripts/iobuf fuzz                                all targets, both engines, 60 s each
       scripts/iobuf fuzz slice --seconds 10             one target
       scripts/iobuf fuzz --fast --runs 2500000          10 million programs per engine
+      scripts/iobuf fuzz all --jobs 8 --seconds 86400   a day, 8 processes of each engine
       scripts/iobuf fuzz pool --engine afl -v           shows the commands, to run them by hand
       scripts/iobuf fuzz --canary                       does the harness find a planted bug?
       scripts/iobuf fuzz --ci --minutes 5 --base origin/main   reports in results/latest/ci
@@ -54,7 +65,7 @@ def command(targets, engine, seconds, runs, jobs, fast, own_mutators, canary, fo
     targets = named or list(TARGETS)
     names = list(engines.ENGINES) if engine == "both" else [engine]
     if for_ci or minutes or base:
-        if not (for_ci and base) or seconds or runs or canary or engine != "both" or fast or own_mutators or record or jobs:
+        if not (for_ci and base) or seconds or runs or canary or engine != "both" or fast or own_mutators or record or jobs or which:
             raise click.UsageError("--ci goes with --base REVISION, --minutes and targets, and --base and --minutes with --ci alone")
         return ci.run(named, minutes or 10, base, results, as_json, find_canary)
     if canary:
@@ -64,7 +75,11 @@ def command(targets, engine, seconds, runs, jobs, fast, own_mutators, canary, fo
         return 0 if all(row["found"] for row in found) else 1
     if not seconds and not runs:
         seconds = 60
-    summary = fuzz(targets, names, seconds, runs, jobs, fast, own_mutators)
+    if which == "both" and (jobs or 1) < 2:
+        raise click.UsageError("--build both needs --jobs 2 or more: one of them for the library as shipped")
+    if which == "plain" and fast:
+        raise click.UsageError("--fast is a build with checks: leave it out, or --build plain")
+    summary = fuzz(targets, names, seconds, runs, jobs, fast, own_mutators, which)
     store.write_json(results / "fuzz.json", summary)
     if record:
         append(summary)
@@ -75,16 +90,22 @@ def command(targets, engine, seconds, runs, jobs, fast, own_mutators, canary, fo
     return 1 if any(row["failures"] for row in summary["fuzzed"]) else 0
 
 
-def fuzz(targets, names, seconds, runs, jobs=None, fast=False, own_mutators=False):
-    """Fuzzes and returns the summary. On Ctrl-C it stops the engines and returns what they did until then."""
+def fuzz(targets, names, seconds, runs, jobs=None, fast=False, own_mutators=False, which=None):
+    """Fuzzes and returns the summary. On Ctrl-C it stops the engines and returns what they did until then. Without `jobs` each
+    engine is one process, that knows of no other."""
     kinds = [engines.LibFuzzerFast if fast and name == "libfuzzer" else engines.ENGINES[name] for name in names]
-    for kind in kinds:
-        build.ensure(kind.preset, [f"fuzz_{target}" for target in targets])
+    builds = {kind: team.presets(kind, jobs or 1, which or ("both" if (jobs or 1) > 1 else "checked")) for kind in kinds}
+    presets = list(dict.fromkeys(preset for kind in kinds for preset in builds[kind]))
+    for preset in presets:
+        build.ensure(preset, [f"fuzz_{target}" for target in targets])
     build.ensure("release", ["replay"])
-    queue = [kind(target, seconds, runs, own_mutators) for target in targets for kind in kinds]
-    rows, interrupted = drive(queue, jobs or build.cpus())
-    summary = machine.stamp(again(targets, names, seconds, runs, fast, own_mutators)) | {
-        "kind": "fuzz", "interrupted": interrupted, "builds": [build.compiler(kind.preset) for kind in kinds],
+    if jobs:
+        queue = [team.Team(kind, target, seconds, runs, builds[kind], own_mutators) for target in targets for kind in kinds]
+    else:
+        queue = [kind(target, seconds, runs, own_mutators, builds[kind][0]) for target in targets for kind in kinds]
+    rows, interrupted = drive(queue, len(kinds) if jobs else build.cpus())
+    summary = machine.stamp(again(targets, names, seconds, runs, jobs, which, fast, own_mutators)) | {
+        "kind": "fuzz", "interrupted": interrupted, "builds": [build.compiler(preset) for preset in presets],
         "fuzzed": rows}
     return summary | ops.estimate(rows)
 
@@ -93,11 +114,13 @@ def append(summary):
     store.append_line(RESULTS / "fuzz.jsonl", summary)
 
 
-def again(targets, names, seconds, runs, fast, own_mutators):
+def again(targets, names, seconds, runs, jobs, which, fast, own_mutators):
     words = ["scripts/iobuf fuzz", *(targets if list(targets) != list(TARGETS) else [])]
     words += [f"--engine {names[0]}"] if len(names) == 1 else []
     words += [f"--seconds {seconds}"] if seconds else []
     words += [f"--runs {runs}"] if runs else []
+    words += [f"--jobs {jobs}"] if jobs else []
+    words += [f"--build {which}"] if which else []
     return " ".join(words + (["--fast"] if fast else []) + (["--bytes"] if own_mutators else []))
 
 
@@ -122,15 +145,27 @@ def drive(queue, jobs):
         interrupted = True
         say.line("interrupted: stopping the engines, what they found is kept")
     finally:
-        for fuzzer in active:
-            if fuzzer.process:
-                fuzzer.stop()
+        with undisturbed():
+            for fuzzer in active:
+                if fuzzer.process:
+                    fuzzer.stop()
     if interrupted:
         rows += [finish(fuzzer) for fuzzer in active if fuzzer.process]
     for fuzzer in queue:
         if fuzzer.kept:
             failures.describe(fuzzer, fuzzer.kept[0])
     return rows, interrupted
+
+
+@contextlib.contextmanager
+def undisturbed():
+    """A second Ctrl-C does not leave half of the engines behind."""
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def finish(fuzzer, board=None):
@@ -149,16 +184,17 @@ class Board:
 
     def __init__(self, queue):
         self.tasks, self.last, self.queue, self.progress = {}, {}, queue, None
+        self.seen = {fuzzer: Seen() for fuzzer in queue}
 
     def __enter__(self):
         if say.on_terminal():
             from rich.console import Console
             from rich.progress import BarColumn, Progress, TextColumn
-            self.progress = Progress(TextColumn("{task.description:18}"), BarColumn(bar_width=20),
+            self.progress = Progress(TextColumn("{task.description:18}"), BarColumn(bar_width=12),
                                      TextColumn("{task.fields[note]}"), console=Console(stderr=True))
             self.progress.start()
             for fuzzer in self.queue:
-                self.tasks[fuzzer] = self.progress.add_task(f"{fuzzer.name} {fuzzer.target}", total=1.0, note="waiting")
+                self.tasks[fuzzer] = self.progress.add_task(fuzzer.title, total=1.0, note="waiting")
         return self
 
     def __exit__(self, *_):
@@ -166,14 +202,15 @@ class Board:
             self.progress.stop()
 
     def show(self, fuzzer):
+        state = fuzzer.state()
+        text = self.seen[fuzzer].note(state, fuzzer.elapsed())
         if self.progress:
-            state = fuzzer.state()
             parts = [fuzzer.elapsed() / fuzzer.seconds] if fuzzer.seconds else []
             parts += [state["programs"] / fuzzer.runs] if fuzzer.runs else []
-            self.progress.update(self.tasks[fuzzer], completed=min(1.0, max(parts)), note=note(state, fuzzer.elapsed()))
+            self.progress.update(self.tasks[fuzzer], completed=min(1.0, max(parts)), note=text)
         elif time.monotonic() - self.last.setdefault(fuzzer, time.monotonic()) >= self.EVERY:
             self.last[fuzzer] = time.monotonic()
-            say.line(f"  {fuzzer.name} {fuzzer.target}: {note(fuzzer.state(), fuzzer.elapsed())}")
+            say.line(f"  {fuzzer.title}: {text}")
 
     def done(self, fuzzer, row):
         outcome = "FAILED" if row["failures"] else "fine"
@@ -181,7 +218,28 @@ class Board:
         if self.progress:
             self.progress.update(self.tasks[fuzzer], completed=1.0, note=text)
         else:
-            say.line(f"fuzz {fuzzer.name} {fuzzer.target}: {text}")
+            say.line(f"fuzz {fuzzer.title}: {text}")
+
+
+class Seen:
+    """What an engine has said so far. libFuzzer counts only when it finds something or reaches a power of two, so a rate is that of
+    the last count."""
+
+    def __init__(self):
+        self.programs, self.counted_at, self.corpus, self.new_at = 0, 0.0, None, None
+
+    def note(self, state, elapsed):
+        if state["programs"] != self.programs:
+            self.programs, self.counted_at = state["programs"], elapsed
+        if self.corpus is not None and state["corpus"] > self.corpus:
+            self.new_at = elapsed
+        if state["corpus"]:
+            self.corpus = max(self.corpus or 0, state["corpus"])
+        if state["programs"] < 2:
+            return note(state, elapsed)
+        new = f"last new {round(elapsed - self.new_at)} s ago" if self.new_at is not None else "nothing new yet"
+        stale = round(elapsed - self.counted_at)
+        return f"{note(state, self.counted_at)}, {new}" + (f", counted {stale} s ago" if stale >= 10 else "")
 
 
 def note(state, seconds):

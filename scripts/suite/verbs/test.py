@@ -138,6 +138,7 @@ GROUPS = {
     "cli": (python("cli"), "the command line: wrong use, broken files, exit status"),
     "corpus": (python("corpus"), "the corpus's upkeep: merging, pruning, foreign archives, other encodings"),
     "ci": (python("ci", 3 * TEST_SECONDS), "fuzz --ci in a repository with planted bugs; its reports; ci-trials"),
+    "fuzz-jobs": (python("fuzz_jobs"), "fuzz --jobs: several processes of both engines, which share what they find"),
     "fuzz-speed": (python("fuzz_speed"), "the measure of the harness's speed, and the profile"),
     "minimise": (python("minimise"), "minimise, triage and fault-sweep on planted bugs"),
     "peers": (python("peers"), "bench --peers on made-up times: noise, targets, table, picture"),
