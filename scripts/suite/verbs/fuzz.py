@@ -5,7 +5,7 @@ import time
 
 import click
 
-from suite import build, command as commands, engines, failures, machine, ops, options, say, store
+from suite import build, ci, command as commands, engines, failures, machine, ops, options, say, store
 from suite.paths import CORPUS, RESULTS, ROOT, TARGETS, shown
 
 CANARY_SECONDS = 60
@@ -20,11 +20,14 @@ CANARY_SECONDS = 60
 @click.option("--fast", is_flag=True, help="libFuzzer without sanitizers: several times as many programs.")
 @click.option("--bytes", "own_mutators", is_flag=True, help="Leave mutating to the engines, which know bytes and no programs; to compare.")
 @click.option("--canary", is_flag=True, help="Check the checker: each engine must find a planted bug within 60 s.")
+@click.option("--ci", "for_ci", is_flag=True, help="For a change: only failures that --base does not have count.")
+@click.option("--minutes", type=click.FloatRange(min=0, min_open=True), help="With --ci: what all engines share; 10 unless given.")
+@click.option("--base", help="With --ci: the git revision before the change.")
 @click.option("--record", is_flag=True, help="Also append a summary to results/fuzz.jsonl.")
 @options.results
 @options.as_json
 @options.verbose
-def command(targets, engine, seconds, runs, jobs, fast, own_mutators, canary, record, results, as_json):
+def command(targets, engine, seconds, runs, jobs, fast, own_mutators, canary, for_ci, minutes, base, record, results, as_json):
     """Fuzz TARGETs (slice, reader, pool, all; all four by default) against the model.
 
     \b
@@ -39,14 +42,21 @@ def command(targets, engine, seconds, runs, jobs, fast, own_mutators, canary, re
       scripts/iobuf fuzz --fast --runs 2500000          10 million programs per engine
       scripts/iobuf fuzz pool --engine afl -v           shows the commands, to run them by hand
       scripts/iobuf fuzz --canary                       does the harness find a planted bug?
+      scripts/iobuf fuzz --ci --minutes 5 --base origin/main   reports in results/latest/ci
 
-    Exit status: 0 nothing failed, 1 an input failed, 2 wrong usage, 3 could not run.
+    Exit status: 0 nothing failed, 1 an input failed (--ci: one that the base runs clean), 2 wrong usage, 3 could not run,
+    4 with --ci: only what the base fails too.
     """
     unknown = [name for name in targets if name not in TARGETS]
     if unknown:
         raise click.UsageError(f"no target is called {unknown[0]!r}: there are {', '.join(TARGETS)}")
-    targets = list(dict.fromkeys(targets)) or list(TARGETS)
+    named = list(dict.fromkeys(targets))
+    targets = named or list(TARGETS)
     names = list(engines.ENGINES) if engine == "both" else [engine]
+    if for_ci or minutes or base:
+        if not (for_ci and base) or seconds or runs or canary or engine != "both" or fast or own_mutators or record or jobs:
+            raise click.UsageError("--ci goes with --base REVISION, --minutes and targets, and --base and --minutes with --ci alone")
+        return ci.run(named, minutes or 10, base, results, as_json, find_canary)
     if canary:
         found = find_canary(names)
         if as_json:

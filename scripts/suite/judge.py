@@ -1,0 +1,121 @@
+"""Whether an input fails, time after time, and whether it did before the change.
+
+No verdict depends on how busy the machine is: a program that does not end is stopped after seconds of its own on the processor, or when
+all its threads sleep; one that only had no turn until then is neither clean nor a failure."""
+import os
+import pathlib
+import resource
+import shutil
+import signal
+import subprocess
+
+from suite import cases, command, say
+from suite.paths import BUILD, ROOT
+from suite.touched import GIT
+
+TIMES = 10
+CPU_SECONDS = 20  # programs take microseconds
+WALL_SECONDS = 60
+CLEAN, UNKNOWN, UNREADABLE = "clean", "no verdict", "cannot be read"
+BASES = BUILD / "ci" / "base"
+
+
+def once(replay, target, *paths):
+    """CLEAN, UNREADABLE, UNKNOWN, or what failed."""
+    args = [str(arg) for arg in (replay, target, "--quiet", *paths)]
+    say.command(args)
+    process = subprocess.Popen(args, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                               start_new_session=True, preexec_fn=bounded)
+    try:
+        output = process.communicate(timeout=WALL_SECONDS)[0].decode(errors="replace")
+    except subprocess.TimeoutExpired:
+        asleep = sleeps(process.pid)
+        command.stop_group(process, signal.SIGKILL)
+        process.communicate()
+        return "program_ends: all threads sleep" if asleep else UNKNOWN
+    if process.returncode in (-signal.SIGXCPU, -signal.SIGKILL):
+        return f"program_ends: still at work after {CPU_SECONDS} s" if process.returncode == -signal.SIGXCPU else UNKNOWN
+    if process.returncode == 0:
+        return CLEAN
+    if process.returncode in (2, 3):
+        return UNREADABLE
+    return cases.failed_check(output) or f"library_does_not_crash: {command.ended(process.returncode)}"
+
+
+def bounded():
+    resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS + 5))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def sleeps(pid):
+    """Whether no thread of a process runs or waits for its turn."""
+    states = []
+    for stat in pathlib.Path(f"/proc/{pid}/task").glob("*/stat"):
+        try:
+            states.append(stat.read_text().rpartition(") ")[2][:1])
+        except OSError:
+            continue
+    return bool(states) and all(state == "S" for state in states)
+
+
+def fails(said):
+    return said not in (CLEAN, UNKNOWN, UNREADABLE)
+
+
+def repeated(replay, target, path):
+    """(how many of TIMES runs fail, what the first of those says)."""
+    said = [once(replay, target, path) for _ in range(TIMES)]
+    failed = [text for text in said if fails(text)]
+    return len(failed), failed[0] if failed else None
+
+
+class Base:
+    """The revision before the change, in a tree of its own, built when a failure asks for it."""
+
+    def __init__(self, commit):
+        self.commit, self.folder, self.failed = commit, BASES / commit, {}
+
+    def replay(self, preset):
+        """Its replay; stops if it does not build."""
+        if preset in self.failed:
+            raise say.Stop(self.failed[preset])
+        source = self.folder / "source"
+        try:
+            if not source.is_dir():
+                self.unpack(source)
+            with say.step(f"build the base {self.commit[:12]} ({preset})"):
+                here = ["env", "-C", source]
+                command.run([*here, "cmake", "--preset", preset, "-DIOBUF_BUILD_BENCH=OFF", "-DIOBUF_BUILD_TESTS=OFF"],
+                            log=self.folder / f"{preset}-configure.log")
+                command.run([*here, "cmake", "--build", source / "build" / preset, "--target", "replay"],
+                            log=self.folder / f"{preset}-build.log")
+        except say.Stop as stop:
+            self.failed[preset] = f"the base {self.commit[:12]} does not build, so what fails cannot be compared with it: {stop}"
+            raise say.Stop(self.failed[preset]) from None
+        return source / "build" / preset / "fuzz" / "replay"
+
+    def unpack(self, source):
+        """The files of the commit alone, beside and renamed; git's own list of worktrees is left as it is."""
+        beside = source.with_name("source.part")
+        shutil.rmtree(beside, ignore_errors=True)
+        beside.mkdir(parents=True)
+        command.run([*GIT, "archive", "-o", self.folder / "source.tar", self.commit])
+        command.run(["tar", "-xf", self.folder / "source.tar", "-C", beside])
+        (self.folder / "source.tar").unlink()
+        os.replace(beside, source)
+
+    def said(self, preset, target, path, replay):
+        """What the base says of an input: it is carried over as text, since the encoding may have changed. A failure in one of
+        TIMES runs is enough: what the base may do is not new."""
+        old = self.replay(preset)
+        text = self.folder / "program.txt"
+        status, written = command.run([replay, target, "--text", path], check=False)
+        if status != 0:
+            return UNREADABLE
+        (self.folder / "empty").write_bytes(b"")
+        status, empty = command.run([old, target, "--text", self.folder / "empty"], check=False)
+        if status != 0:
+            return UNREADABLE
+        text.write_text("\n".join([empty.splitlines()[0], *written.splitlines()[1:], ""]))
+        said = [once(old, target, text) for _ in range(TIMES)]
+        return next((one for one in said if fails(one)), next((one for one in said if one != CLEAN), CLEAN))
