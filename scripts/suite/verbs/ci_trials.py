@@ -35,13 +35,12 @@ def command(runs, minutes, record, as_json):
     Exit status: 0 all were clean, 1 some were not, 2 wrong usage, 3 could not run.
     """
     head = touched.revision("HEAD")
-    commit = machine.commit()
-    if runs and commit.endswith("+changes"):
+    if runs and changed(record):
         raise say.Stop("the tree differs from its commit: commit first, or use a clone; what is measured is an unchanged tree", 2)
     done = [row for row in read(record) if (row["base"], row["minutes"]) == (head, minutes)]
     with say.Steps(f"{max(0, runs - len(done))} runs of fuzz --ci", max(1, runs)) as steps:
         while len(done) < runs:
-            steps.at(len(done), f"{sum(row['status'] != 0 for row in done)} not clean")
+            steps.at(len(done), f"{len(done)} done, {sum(row['status'] != 0 for row in done)} not clean")
             done.append(trial(head, minutes))
             store.append_line(record, done[-1])
     if not done:
@@ -57,6 +56,12 @@ def command(runs, minutes, record, as_json):
     return 0 if all(row["status"] == 0 for row in done) else 1
 
 
+def changed(record):
+    """Whether the tree differs from its commit by more than what is recorded here."""
+    lines = commands.run([*touched.GIT, "status", "--porcelain", "--untracked-files=all"])[1].splitlines()
+    return [line for line in lines if line[3:] != shown(record.absolute())]
+
+
 def trial(head, minutes):
     words = ["fuzz", "--ci", *TARGETS, "--minutes", f"{minutes:g}", "--base", head]
     start = time.monotonic()
@@ -70,7 +75,7 @@ def trial(head, minutes):
     states = [failure["state"] for failure in found["failures"]]
     programs = [step["note"].split()[0] for step in found["steps"] if step["note"].endswith(" programs")]
     return machine.stamp(f"scripts/iobuf ci-trials --minutes {minutes:g}") | {
-        "kind": "ci-trial", "base": head, "minutes": minutes, "status": status, "seconds": round(took, 1),
+        "kind": "ci-trial", "commit": head[:12], "base": head, "minutes": minutes, "status": status, "seconds": round(took, 1),
         "programs": sum(int(number.replace(",", "")) for number in programs), "kept": sum(map(len, found["kept"].values())),
         "canary_s": {step["name"].split()[1]: step["seconds"] for step in found["steps"] if step["name"].startswith("canary ")},
         "new": states.count("new"), "known": states.count("known"), "unstable": states.count("unstable"), "errors": found["errors"]}

@@ -136,6 +136,7 @@ GROUPS = {
     "shell": (shell, "shellcheck"),
     "cli": (python("cli"), "the command line: wrong use, broken files, exit status"),
     "corpus": (python("corpus"), "the corpus's upkeep: merging, pruning, foreign archives, other encodings"),
+    "ci": (python("ci"), "fuzz --ci in a repository with planted bugs; its reports; ci-trials"),
     "fuzz-speed": (python("fuzz_speed"), "the measure of the harness's speed, and the profile"),
     "minimise": (python("minimise"), "minimise, triage and fault-sweep on planted bugs"),
     "peers": (python("peers"), "bench --peers on made-up times: noise, targets, table, picture"),
