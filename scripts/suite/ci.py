@@ -13,12 +13,13 @@ import click
 from suite import build, ci_reports, command, engines, failures, judge, machine, say, store, touched, triage
 from suite.paths import BUILD, CORPUS, ROOT, TARGETS, shown
 
-CLEAN, NEW, KNOWN = 0, 1, 4
+CLEAN, NEW, COULD_NOT, KNOWN = 0, 1, 3, 4
 HERE = BUILD / "ci"
 SEEDS = HERE / "corpus"  # what the engines begin with: the corpus without what fails
 IMPORTED = BUILD / "fuzz" / "imported"  # where new inputs stay, and "corpus merge" takes them from
 PRESETS = ("asan", "checked", "release")  # of replay; the first that shows a failure judges it
 CANARY_TRIES = 3
+OWN_FAILURE = "fails without the planted bug"  # canary_found.sh says so
 MOST = 20  # failures of one target and build that are looked at; the rest are counted
 CHUNK = 500  # programs in one process of replay
 ROUNDS = 20  # how often an engine begins again after a failure that the base has
@@ -30,19 +31,18 @@ def run(targets, minutes, base, results, as_json, find_canary):
     try:
         ci.go(find_canary)
     except say.Stop as stop:
-        if stop.status == 3:
-            ci.errors.append(str(stop))
-            ci_reports.write(results / "ci", ci.summary())
-        raise
+        if stop.status != 3:
+            raise
+        ci.errors.append(str(stop))
     summary = ci.summary()
     ci_reports.write(results / "ci", summary)
     if as_json:
         click.echo(json.dumps(summary, indent=1))
     else:
         click.echo(ci_reports.text(summary), nl=False)
-    if ci.errors:
+    if summary["status"] == COULD_NOT:
         raise say.Stop(ci.errors[0])
-    return ci.status()
+    return summary["status"]
 
 
 class Run:
@@ -56,19 +56,20 @@ class Run:
     def go(self, find_canary):
         self.canary(find_canary)
         self.replay()
-        if self.touched:
+        if self.touched and not self.errors:  # without a canary, the engines' silence would say nothing
             self.fuzz()
             self.merge()
 
     def status(self):
+        """A new failure is one whatever else went wrong; without one, nobody knows what the rest would have shown."""
         states = {failure["state"] for failure in self.failures}
-        return NEW if "new" in states else KNOWN if "known" in states else CLEAN
+        return NEW if "new" in states else COULD_NOT if self.errors else KNOWN if "known" in states else CLEAN
 
     def summary(self):
         words = ["scripts/iobuf fuzz --ci", *self.asked, f"--minutes {self.minutes:g} --base {self.base_name}"]
         return machine.stamp(" ".join(words)) | {
             "kind": "fuzz-ci", "base": self.base.commit, "touched": self.touched, "minutes": self.minutes,
-            "status": 3 if self.errors else self.status(), "steps": self.steps, "failures": self.failures, "kept": self.kept,
+            "status": self.status(), "steps": self.steps, "failures": self.failures, "kept": self.kept,
             "not_looked_at": self.left_out, "errors": self.errors}
 
     def step(self, name, start, note):
@@ -81,11 +82,19 @@ class Run:
         for engine in engines.ENGINES:
             start = time.monotonic()
             for tries in range(1, CANARY_TRIES + 1):  # an engine draws lots: one miss on a busy machine is no verdict
-                if all(row["found"] for row in find_canary([engine])):
+                try:
+                    row, = find_canary([engine])
+                except say.Stop as stop:  # replay may show why: a tree in which all seeds fail
+                    self.errors.append(str(stop))
+                    break
+                if row["found"]:
+                    self.step(f"canary {engine}", start, f"found, try {tries}")
+                    break
+                if OWN_FAILURE in (ROOT / row["log"]).read_text():
+                    self.step(f"canary {engine}", start, "stopped at a failure of the tree itself: it sees what fails")
                     break
             else:
-                raise say.Stop(f"{engine} did not find the planted bug in {CANARY_TRIES} tries, so nothing that it says counts")
-            self.step(f"canary {engine}", start, f"found, try {tries}")
+                self.errors.append(f"{engine} did not find the planted bug in {CANARY_TRIES} tries: that it finds nothing says nothing")
 
     # ---- replay
 
