@@ -20,7 +20,7 @@ IMPORTED = BUILD / "fuzz" / "imported"  # where new inputs stay, and "corpus mer
 PRESETS = ("asan", "checked", "release")  # of replay; the first that shows a failure judges it
 CANARY_TRIES = 3
 OWN_FAILURE = "fails without the planted bug"  # canary_found.sh says so
-MOST = 20  # failures of one target and build that are looked at; the rest are counted
+MOST = 5  # failures of one check, target and build that are looked at in full; of the rest, whether the base fails
 CHUNK = 500  # programs in one process of replay
 ROUNDS = 20  # how often an engine begins again after a failure that the base has
 
@@ -189,8 +189,9 @@ class Run:
                 states |= {failure["state"] for failure in self.failures if (failure["target"], failure["sha256"]) == (target, content)}
                 continue
             self.seen.add((target, content))
-            looked[preset] = looked.get(preset, 0) + 1
-            if looked[preset] > MOST and self.state_of_rest(target, path, preset) in states:
+            alike = preset, said.partition(":")[0]
+            looked[alike] = looked.get(alike, 0) + 1
+            if looked[alike] > MOST and self.state_of_rest(target, path, preset) in states:
                 self.left_out += 1
                 continue
             failure = self.judge(target, found_by, preset, path) | {"sha256": content}

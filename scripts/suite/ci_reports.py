@@ -47,7 +47,7 @@ def text(summary):
     out += [f"  {step['name']:24} {step['seconds']:7.1f} s  {step['note']}" for step in summary["steps"]]
     for failure in summary["failures"]:
         out += ["", line(failure), *("    " + part for part in details(failure).rstrip().splitlines())]
-    out += [f"{summary['not_looked_at']} more fail in the same builds and were not looked at"] if summary["not_looked_at"] else []
+    out += [f"{summary['not_looked_at']} more fail at the same checks, with the same outcome on the base, and were not looked at"] if summary["not_looked_at"] else []
     out += [f"could not run: {error}" for error in summary["errors"]]
     counts = ", ".join(f"{sum(failure['state'] == state for failure in summary['failures'])} {state}" for state in LEVEL)
     return "\n".join([*out, f"{OUTCOME[summary['status']]}: {counts}", ""])

@@ -117,5 +117,10 @@ class Base:
         if status != 0:
             return UNREADABLE
         text.write_text("\n".join([empty.splitlines()[0], *written.splitlines()[1:], ""]))
-        said = [once(old, target, text) for _ in range(TIMES)]
-        return next((one for one in said if fails(one)), next((one for one in said if one != CLEAN), CLEAN))
+        worst = CLEAN
+        for _ in range(TIMES):
+            said = once(old, target, text)
+            if fails(said):
+                return said
+            worst = said if said != CLEAN else worst
+        return worst
