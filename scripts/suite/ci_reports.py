@@ -22,11 +22,13 @@ def write(folder, summary):
 
 def line(failure):
     at = f" at {failure['op']}" if failure["op"] else ""
-    return f"{WORDS[failure['state']]}: {failure['target']}, {failure['check']}{at}, {failure['failed']} of {failure['of']} runs: {failure['input']}"
+    runs = f"{failure['failed']} of {failure['of']} runs"
+    return f"{WORDS[failure['state']]}: {failure['target']}, {failure['check']}{at}, {runs}: {failure['input']}"
 
 
 def details(failure):
-    parts = [f"says:      {failure['says'] or 'nothing: it ran clean'}", f"on base:   {failure['base_says'] or 'not asked'}",
+    parts = [f"says:      {failure['says'] or 'nothing: it ran clean'}",
+             f"on base:   {failure['base_says'] or 'not asked'}",
              f"found by:  {failure['found_by']}, in {failure['from']}",
              f"again:     scripts/iobuf replay {failure['target']} --preset {failure['preset']} {failure['input']}",
              f"as text:   {failure['text']}"]
@@ -47,7 +49,8 @@ def text(summary):
     out += [f"  {step['name']:24} {step['seconds']:7.1f} s  {step['note']}" for step in summary["steps"]]
     for failure in summary["failures"]:
         out += ["", line(failure), *("    " + part for part in details(failure).rstrip().splitlines())]
-    out += [f"{summary['not_looked_at']} more fail at the same checks, with the same outcome on the base, and were not looked at"] if summary["not_looked_at"] else []
+    if summary["not_looked_at"]:
+        out += [f"{summary['not_looked_at']} more fail at the same checks, with the same outcome on the base, and were not looked at"]
     out += [f"could not run: {error}" for error in summary["errors"]]
     counts = ", ".join(f"{sum(failure['state'] == state for failure in summary['failures'])} {state}" for state in LEVEL)
     return "\n".join([*out, f"{OUTCOME[summary['status']]}: {counts}", ""])
@@ -66,8 +69,10 @@ def junit(summary):
     for failure in summary["failures"]:
         case = tree.SubElement(suite, "testcase", classname=f"iobuf.fuzz.{failure['target']}", name=line(failure), time="0")
         kind = {"new": "failure", "not compared": "error"}.get(failure["state"], "skipped")
-        tree.SubElement(case, kind, message=xml_text(failure["says"] or failure["state"]), **({"type": failure["check"]} if kind != "skipped" else {}))
-        case[-1].text = xml_text(details(failure))
+        part = tree.SubElement(case, kind, message=xml_text(failure["says"] or failure["state"]))
+        part.text = xml_text(details(failure))
+        if kind != "skipped":
+            part.set("type", failure["check"])
         tree.SubElement(case, "system-out").text = xml_text(c_source(failure))
     for error in summary["errors"]:
         case = tree.SubElement(suite, "testcase", classname="iobuf.fuzz", name="could not run", time="0")

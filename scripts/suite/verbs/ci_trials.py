@@ -13,7 +13,8 @@ OUT = BUILD / "ci" / "trial"
 
 
 @click.command(short_help="Is fuzz --ci ever red without a cause?")
-@click.option("--runs", type=click.IntRange(min=0), default=50, show_default=True, help="How many in all, those that are recorded included; 0 only counts.")
+@click.option("--runs", type=click.IntRange(min=0), default=50, show_default=True,
+              help="How many in all, those that are recorded included; 0 only counts.")
 @click.option("--minutes", type=click.FloatRange(min=0, min_open=True), default=0.1, show_default=True, help="Of each run, for all engines.")
 @click.option("--record", type=click.Path(path_type=pathlib.Path, dir_okay=False), default=RECORD, show_default="results/ci-trials.jsonl",
               help="File of the runs: one line each, only added to.")
