@@ -14,7 +14,8 @@ enum {
     CROSS_ONE_IN = 6  /* libFuzzer offers each second input to the crossover: most are handed back, and go to the mutator */
 };
 
-size_t LLVMFuzzerMutate(uint8_t *data, size_t size, size_t max_size);
+/* Weak: other engines link this file as well, and call nothing in it. */
+__attribute__((weak)) size_t LLVMFuzzerMutate(uint8_t *data, size_t size, size_t max_size);
 size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsigned seed);
 size_t LLVMFuzzerCustomCrossOver(const uint8_t *one, size_t one_size, const uint8_t *two, size_t two_size, uint8_t *out,
                                  size_t max_size, unsigned seed);

@@ -95,8 +95,8 @@ def faults():
 
 def shell():
     """shellcheck on every shell script."""
-    scripts = [path for folder in ("scripts", ".ci", "fuzz", "bench", "lib") for path in sorted((ROOT / folder).rglob("*"))
-               if path.is_file() and path.open("rb").readline().strip() in (b"#!/bin/sh", b"#!/bin/bash")]
+    scripts = [path for folder in ("scripts", ".ci", ".clusterfuzzlite", "fuzz", "bench", "lib") for path in sorted((ROOT / folder).rglob("*"))
+               if path.is_file() and path.open("rb").readline().split()[:1] in ([b"#!/bin/sh"], [b"#!/bin/bash"])]
     outcomes = []
     for path in scripts:
         log = LOGS / f"shellcheck-{path.name}.log"
@@ -141,6 +141,7 @@ GROUPS = {
     "minimise": (python("minimise"), "minimise, triage and fault-sweep on planted bugs"),
     "peers": (python("peers"), "bench --peers on made-up times: noise, targets, table, picture"),
     "mutants": (python("mutants"), "each planted bug still applies and compiles; the verb that measures them"),
+    "oss": (python("oss"), "what ClusterFuzzLite and OSS-Fuzz build and run"),
     "page": (python("page"), "the report page in a headless browser"),
 }
 
