@@ -104,7 +104,7 @@ def shell():
     return outcomes
 
 
-def python(name):
+def python(name, seconds=TEST_SECONDS):
     """The suite's own tests, by pytest."""
     def group():
         log, junit = LOGS / f"{name}.log", LOGS / f"{name}.xml"
@@ -112,7 +112,7 @@ def python(name):
         junit.unlink(missing_ok=True)
         with say.step(f"test {name}"):
             commands.run(["/usr/bin/python3", "-B", "-m", "pytest", "-p", "no:cacheprovider", "-q", f"--junitxml={junit}",
-                          SUITE / "test" / f"test_{name}.py"], log=log, check=False, timeout=TEST_SECONDS,
+                          SUITE / "test" / f"test_{name}.py"], log=log, check=False, timeout=seconds,
                          env={"PYTHONPATH": str(SUITE.parent)})
         return from_junit(name, junit, log)
     return group
@@ -136,7 +136,7 @@ GROUPS = {
     "shell": (shell, "shellcheck"),
     "cli": (python("cli"), "the command line: wrong use, broken files, exit status"),
     "corpus": (python("corpus"), "the corpus's upkeep: merging, pruning, foreign archives, other encodings"),
-    "ci": (python("ci"), "fuzz --ci in a repository with planted bugs; its reports; ci-trials"),
+    "ci": (python("ci", 3 * TEST_SECONDS), "fuzz --ci in a repository with planted bugs; its reports; ci-trials"),
     "fuzz-speed": (python("fuzz_speed"), "the measure of the harness's speed, and the profile"),
     "minimise": (python("minimise"), "minimise, triage and fault-sweep on planted bugs"),
     "peers": (python("peers"), "bench --peers on made-up times: noise, targets, table, picture"),
