@@ -52,7 +52,8 @@ dictionary() { # LETTER of the target in the op list, none for all
     }' fuzz/program/ops.def
 }
 
-wrap=$(sed -n 's/^set(FUZZ_WRAP \(.*\))$/\1/p' fuzz/CMakeLists.txt)
+# The base image has glibc, whose locks the harness knows.
+wrap=$(sed -n 's/^ *\(set\|string\)(\(APPEND \)\?FUZZ_WRAP \(.*\))$/\3/p' fuzz/CMakeLists.txt | tr -d '\n')
 for target in $targets; do
     case $target in
     slice) letter=S ;;
