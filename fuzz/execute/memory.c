@@ -43,7 +43,8 @@ int __wrap_posix_memalign(void **bytes, size_t alignment, size_t size);
 void *__wrap_realloc(void *bytes, size_t size);
 void __wrap_free(void *bytes);
 
-/* Both out of line: a build for another sanitizer that calls AddressSanitizer here and there passes for one of that, at OSS-Fuzz. */
+/* Both out of line: a build for another sanitizer that calls AddressSanitizer here and there passes for one of that, at OSS-Fuzz.
+ */
 __attribute__((noinline)) static void poison(const void *bytes, size_t size)
 {
     if (__asan_poison_memory_region)
