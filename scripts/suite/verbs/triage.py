@@ -10,7 +10,7 @@ from suite.paths import BUILD, RESULTS, TARGETS, corpus, shown
 
 KEPT = BUILD / "fuzz" / "triage"
 WRITTEN = (".txt", ".c", ".min")  # what the suite writes beside an input that failed
-MOST_EACH = 10  # failing inputs of one planted bug and target, for --measure
+MOST_EACH = 5  # failing inputs of one planted bug and target, for --measure
 MOST_HANGS = 2  # of those, inputs that do not end
 
 
