@@ -20,7 +20,7 @@ KEPT = BUILD / "fuzz" / "minimised"
               help="That very replay program, in place of a preset's.")
 @click.option("--compare", is_flag=True, help="On planted bugs: ops left and seconds, against libFuzzer's and AFL++'s minimisers.")
 @click.option("--bug", "bugs", multiple=True, help="With --compare: only this planted bug; may be repeated.")
-@click.option("--each-class", type=click.IntRange(min=1), metavar="N", help="With --compare: only the first N of each class of bug, by name.")
+@click.option("--each-class", type=click.IntRange(min=1), metavar="N", help="With --compare: only the first N of each class, by name.")
 @click.option("--seconds", type=click.IntRange(min=1), default=20, show_default=True,
               help="With --compare: how long each of the others may take.")
 @click.option("--record", is_flag=True, help="With --compare: also append the rows to results/minimise.jsonl.")
@@ -38,6 +38,7 @@ def command(target, files, out, preset, program, compare, bugs, each_class, seco
       scripts/iobuf minimise slice build/fuzz/failures/slice/afl-0123456789ab
       scripts/iobuf minimise all bug.txt --preset checked --out /tmp/small
       scripts/iobuf minimise --compare                 against -minimize_crash and afl-tmin, on planted bugs
+      scripts/iobuf minimise --compare --each-class 2  on some of each sort: all take an hour
 
     Exit status: 0 all were minimised, 1 one does not fail (or, compared, loses), 2 wrong usage, 3 could not run.
     """
