@@ -10,11 +10,11 @@ BRIEF = {f"{kind}_OPTIONS": "symbolize=0" for kind in ("ASAN", "UBSAN", "MSAN", 
 LEFT = re.compile(r"(\d+) of (\d+) ops left; (\S+) at (.*); (\d+) runs in (\d+) processes")
 
 
-def minimise(replay, target, file, out):
+def minimise(replay, target, file, out, limit=SECONDS):
     """Writes `out`, out.txt and out.c; returns what is left and how it fails, or None if the file does not fail."""
     start = time.monotonic()
     out.parent.mkdir(parents=True, exist_ok=True)
-    status, output = command.run([replay, target, "--minimise", out, file], check=False, env=BRIEF, timeout=SECONDS)
+    status, output = command.run([replay, target, "--minimise", out, file], check=False, env=BRIEF, timeout=limit)
     seconds = time.monotonic() - start
     found = LEFT.search(output)
     if status == 0:

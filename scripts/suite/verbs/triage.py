@@ -2,6 +2,7 @@
 import itertools
 import json
 import pathlib
+import time
 
 import click
 
@@ -10,8 +11,8 @@ from suite.paths import BUILD, RESULTS, TARGETS, corpus, shown
 
 KEPT = BUILD / "fuzz" / "triage"
 WRITTEN = (".txt", ".c", ".min")  # what the suite writes beside an input that failed
-MOST_EACH = 5  # failing inputs of one planted bug and target, for --measure
-MOST_HANGS = 2  # of those, inputs that do not end
+MOST_EACH = 3  # failing inputs of one planted bug and target, for --measure
+MOST_SECONDS = 20  # for minimising one of them: only hangs take that long
 
 
 @click.command(short_help="Which failures are the same bug.")
@@ -138,10 +139,10 @@ def measure(record, as_json):
     with say.Steps(f"triage {len(patches)} planted bugs", len(patches)) as steps:
         for at, patch in enumerate(patches):
             steps.at(at, patch.stem)
-            found = failures_of(patch)
-            if not found:
-                left_out[patch.stem] = "no program of the corpus fails"
-            labelled += [failure | {"bug": patch.stem} for failure in found]
+            try:
+                labelled += [failure | {"bug": patch.stem} for failure in failures_of(patch)]
+            except comparison.LeftOut as why:
+                left_out[patch.stem] = str(why)
     if not labelled:
         raise say.Stop("no planted bug makes a program of the corpus fail")
     rows = [{"by": name} | triage.judge([(failure["bug"], key(failure)) for failure in labelled]) for name, key in KEYS.items()]
@@ -167,25 +168,25 @@ def failures_of(patch):
         found = []
         for target in TARGETS:
             failing = (path for part in corpus(target) for path in comparison.all_failing(quick, target, part))
-            hangs = 0
             for path in itertools.islice(failing, MOST_EACH):
-                failure = look_at(asan, target, path, KEPT / "planted" / patch.stem / target / path.stem)
-                found += [failure] if failure else []
-                hangs += bool(failure) and failure["check"] == comparison.HANG
-                if hangs == MOST_HANGS:
-                    break
+                if comparison.failure(quick, target, path)[0] == comparison.HANG:
+                    raise comparison.LeftOut(comparison.HANGS)
+                found += look_at(asan, target, path, KEPT / "planted" / patch.stem / target / path.stem)
         if found:
             return found
-    return []
+    raise comparison.LeftOut("no program of the corpus fails")
 
 
 def look_at(replay, target, path, out):
-    """As triage looks at it, and the frames on top. What does not end is not minimised: each attempt costs half a second."""
-    said = comparison.failure(replay, target, path)
-    if said and said[0] == comparison.HANG:
-        return {"file": path, "target": target, "check": said[0], "report": None, "op": None, "stack": (), "kinds": [], "top": ()}
-    failure = triage.look(replay, target, path, out)
-    return failure and failure | {"top": triage.top_frames(triage.run(replay, target, path))}
+    """As triage looks at it, and the frames on top; nothing where this build does not fail."""
+    start = time.monotonic()
+    try:
+        failure = triage.look(replay, target, path, out, MOST_SECONDS)
+    except say.Stop:
+        if time.monotonic() - start < MOST_SECONDS:
+            raise
+        raise comparison.LeftOut(comparison.HANGS) from None
+    return [failure | {"top": triage.top_frames(triage.run(replay, target, path))}] if failure else []
 
 
 def show_measure(rows, inputs, left_out):
