@@ -5,8 +5,8 @@ import time
 from suite import command, say
 
 SECONDS = 300  # a bound against hanging, not a measure
-# Reports without names of functions: looking those up takes longer than all else.
-BRIEF = {f"{kind}_OPTIONS": "symbolize=0" for kind in ("ASAN", "UBSAN", "MSAN", "TSAN")}
+# Reports without names of functions: looking those up takes longer than all else. An abort is reported, since only a report tells the op.
+BRIEF = {f"{kind}_OPTIONS": "symbolize=0:handle_abort=1" for kind in ("ASAN", "UBSAN", "MSAN", "TSAN")}
 LEFT = re.compile(r"(\d+) of (\d+) ops left; (\S+) at (.*); (\d+) runs in (\d+) processes")
 
 
