@@ -4,7 +4,7 @@ import types
 
 import pytest
 
-from suite import build, comparison, failures, planted, say, triage
+from suite import build, comparison, failures, minimiser, planted, say, triage
 from suite.paths import CORPUS, ROOT
 from suite.test.test_cli import check, check_one_line, iobuf
 from suite.verbs import fault_sweep
@@ -135,6 +135,13 @@ class TestPlanted:
         (tmp_path / "e.patch").write_text("no class\n")
         with pytest.raises(say.Stop, match="class"):
             planted.of_each_group(sorted(tmp_path.iterdir()), 1)
+
+
+def test_abort_of_a_checked_library_has_its_op_under_sanitizers_too(tmp_path):
+    replay = planted.program(next(path for path in planted.patches() if path.stem == "truncate-back-wraps"), "asan", "fuzz/replay")
+    (tmp_path / "in").write_text("iobuf-program 1 slice\ntruncate_back s0 1\n")
+    left = minimiser.minimise(replay, "slice", tmp_path / "in", tmp_path / "out")
+    assert (left["check"], left["op"]) == ("library_does_not_crash", "truncate_back")
 
 
 class TestComparison:
