@@ -5,52 +5,84 @@ import time
 
 import click
 
-from suite import build, command, minimiser, planted, say
+from suite import build, command, judge, minimiser, planted, say
 from suite.paths import BUILD, TARGETS, corpus, shown
 
-# All without sanitizers, and checked: what is fastest for each. The judge of all three is the same.
-PRESETS = ("checked", "libfuzzer-fast", "afl")
+# Without sanitizers: what is fastest for each, and the judge of all three is the same. With checks; and as shipped, for what only that
+# code does.
+CHECKED, SHIPPED = ("checked", "libfuzzer-fast", "afl"), ("release", "libfuzzer-plain", "afl-plain")
 FOLDER = BUILD / "fuzz" / "compare"
 LONGEST = 400  # ops of a program to minimise: the corpus's programs one behind the other, as long runs of a fuzzer look
+ONE_SECONDS, ALL_SECONDS = 1, 3  # on the processor, for a program and for a folder of them, which take micro- and milliseconds
+HANG = "program_ends"
+HANGS = "no check: hang; each attempt would take a minimiser all the time that one may take"
+TOOLS = ("iobuf", "libfuzzer", "afl-tmin")
 
 
-def measure(names, seconds):
-    """A row for each planted bug and minimiser."""
-    patches = [patch for patch in planted.patches() if not names or patch.stem in names]
-    unknown = set(names) - {patch.stem for patch in patches}
+def chosen(names):
+    """The patches of these names, or all."""
+    found = [patch for patch in planted.patches() if not names or patch.stem in names]
+    unknown = set(names) - {patch.stem for patch in found}
     if unknown:
         raise say.Stop(f"no planted bug is called {unknown.pop()}: there are {', '.join(p.stem for p in planted.patches())}", 2)
-    build.ensure("checked", ["replay"])
-    for preset in PRESETS[1:]:
+    return found
+
+
+def measure(names, seconds, each_class=None):
+    """(a row for each planted bug and minimiser, {bug that was left out: why})."""
+    patches = chosen(names)
+    if each_class:
+        patches = planted.of_each_group(patches, each_class)
+    build.ensure(CHECKED[0], ["replay"])
+    for preset in CHECKED[1:]:
         build.ensure(preset, [f"fuzz_{target}" for target in TARGETS])
-    rows = []
-    with say.Steps(f"minimise {len(patches)} planted bugs", 3 * len(patches)) as steps:
-        for patch in patches:
-            rows += of_bug(patch, seconds, lambda tool, at=len(rows): steps.at(at, f"{patch.stem}: {tool}"))
-    return rows
+    rows, left_out = [], {}
+    with say.Steps(f"minimise {len(patches)} planted bugs", len(TOOLS) * len(patches)) as steps:
+        for number, patch in enumerate(patches):
+            def at(what, number=number, patch=patch):
+                steps.at(len(TOOLS) * number + (TOOLS.index(what) if what in TOOLS else 0), f"{patch.stem}: {what}")
+            try:
+                rows += of_bug(patch, seconds, at)
+            except LeftOut as why:
+                left_out[patch.stem] = str(why)
+    return rows, left_out
+
+
+class LeftOut(Exception):
+    """A bug that cannot be compared, with the reason."""
 
 
 def of_bug(patch, seconds, at):
     at("build")
-    replay = planted.program(patch, "checked", "fuzz/replay")
-    target, long = failing(patch, replay)
-    if not long:
-        say.line(f"{patch.stem}: no program of the corpus fails; left out")
-        return []
-    before = count(replay, target, long)
+    presets, replay, target, long = shown_by(patch)
     fails = failure(replay, target, long)
+    if fails is None:
+        raise LeftOut("its failure does not come each time")
+    if fails[0] == HANG:
+        raise LeftOut(HANGS)
+    before = count(replay, target, long)
     rows = []
-    for tool, run in (("iobuf", ours), ("libfuzzer", libfuzzer), ("afl-tmin", afl_tmin)):
+    for tool, run in zip(TOOLS, (ours, libfuzzer, afl_tmin)):
         at(tool)
         out = long.parent / tool
         out.unlink(missing_ok=True)
-        took = run(patch, replay, target, long, out, seconds)
+        took = run(patch, presets, replay, target, long, out, seconds)
         same = out.is_file() and failure(replay, target, out) == fails
         rows.append({"bug": patch.stem, "target": target, "tool": tool, "ops_before": before, "bytes_before": long.stat().st_size,
                      "ops": count(replay, target, out) if out.is_file() else None,
                      "bytes": out.stat().st_size if out.is_file() else None, "seconds": round(took, 2), "same_check": same,
-                     "check": fails[0] if fails else None, "op": fails[1] if fails else None})
+                     "check": fails[0], "op": fails[1], "build": presets[0]})
     return rows
+
+
+def shown_by(patch):
+    """The builds in which the corpus shows a bug, their replay with it, and a long program that fails."""
+    for presets in (CHECKED, SHIPPED):
+        replay = planted.program(patch, presets[0], "fuzz/replay")
+        target, long = failing(patch, replay)
+        if long:
+            return presets, replay, target, long
+    raise LeftOut("no program of the corpus fails")
 
 
 def failing(patch, replay):
@@ -61,14 +93,15 @@ def failing(patch, replay):
         shows = next((path for part in corpus(target) for path in all_failing(replay, target, part)), None)
         if not shows:
             continue
+        if (failure(replay, target, shows) or "?")[0] == HANG:  # some fail not each time
+            raise LeftOut(HANGS)
         noise = [path for part in corpus(target) for path in sorted(part.iterdir()) if path != shows]
         ops = []
         for path in noise:
             more = lines(replay, target, path)
             if len(ops) + len(more) > LONGEST:
                 break
-            candidate = written(folder, target, ops + more)
-            if command.run([replay, target, "--quiet", candidate], check=False, timeout=60)[0] == 0:
+            if judge.look(replay, target, written(folder, target, ops + more), cpu=ONE_SECONDS)[0] == judge.CLEAN:
                 ops += more
         while True:  # what stands in front may use up what the failure needs: memory, or registers that were never assigned
             text = written(folder, target, ops + lines(replay, target, shows))
@@ -83,12 +116,21 @@ def failing(patch, replay):
 
 
 def all_failing(replay, target, folder):
-    """A folder's inputs that fail, one after the other."""
-    if command.run([replay, target, "--quiet", folder], check=False, timeout=60)[0] == 0:
-        return
-    for path in sorted(folder.iterdir()):
-        if command.run([replay, target, "--quiet", path], check=False, timeout=60)[0] != 0:
-            yield path
+    """A folder's inputs that fail by themselves, one after the other."""
+    left = sorted(folder.iterdir())
+    while left:
+        said, output = judge.look(replay, target, *left, cpu=ALL_SECONDS)
+        if said == judge.CLEAN:
+            return
+        if said == judge.UNREADABLE:
+            raise say.Stop(f"replay of {shown(folder)} could not run:\n{output[-500:]}")
+        named = re.findall(r"^in (.*)$", output, re.M)
+        if named:
+            at = [str(path) for path in left].index(named[-1])
+            maybe, left = left[at:at + 1], left[at + 1:]
+        else:  # it hangs, and does not say where
+            maybe, left = left, []
+        yield from (path for path in maybe if failure(replay, target, path))
 
 
 def lines(replay, target, path):
@@ -107,32 +149,39 @@ def count(replay, target, path):
 
 
 def failure(replay, target, path):
-    """The check and the kind of op, or None."""
-    status, output = command.run([replay, target, path], check=False, timeout=60)
-    found = re.search(r"check failed: (\w+):", output)
-    if status == 0 or not found:
+    """The check and the kind of op; None if it does not fail. What does not end has no op, since nothing says at which it is."""
+    said, output = judge.look(replay, target, path, cpu=ONE_SECONDS)
+    if not judge.fails(said):
         return None
+    check = said.split(":")[0]
+    if check == HANG or "check failed" not in output:
+        return check, None
     program = output[output.rindex("iobuf-program"):].splitlines() if "iobuf-program" in output else []
     ops = [text for text in program if not text.startswith("in ")]
-    last = re.sub(r"^\w+ = ", "", ops[-1]).split()[0] if "at op " in output and len(ops) > 1 else "the end"
-    return found[1], last
+    return check, re.sub(r"^\w+ = ", "", ops[-1]).split()[0] if "at op " in output and len(ops) > 1 else "the end"
 
 
-def ours(_patch, replay, target, long, out, _seconds):
-    return minimiser.minimise(replay, target, long, out)["seconds"]
+def ours(_patch, _presets, replay, target, long, out, _seconds):
+    start = time.monotonic()
+    try:
+        left = minimiser.minimise(replay, target, long, out)
+    except say.Stop as why:  # it has lost
+        say.line(str(why))
+        left = None
+    return left["seconds"] if left else time.monotonic() - start
 
 
-def libfuzzer(patch, _replay, target, long, out, seconds):
+def libfuzzer(patch, presets, _replay, target, long, out, seconds):
     """It stops by itself only at the time that it is given; what counts is when it last made progress."""
-    fuzz = planted.program(patch, "libfuzzer-fast", f"fuzz/fuzz_{target}")
+    fuzz = planted.program(patch, presets[1], f"fuzz/fuzz_{target}")
     start, log = time.time(), out.with_suffix(".log")
-    command.run([fuzz, "-minimize_crash=1", f"-max_total_time={seconds}", f"-exact_artifact_path={out}", long], log=log, check=False,
-                timeout=seconds + 60, env={"TMPDIR": str(out.parent)})
+    command.run([fuzz, "-minimize_crash=1", f"-max_total_time={seconds}", f"-timeout={ONE_SECONDS}", f"-exact_artifact_path={out}", long],
+                log=log, check=False, timeout=seconds + 60, env={"TMPDIR": str(out.parent)})
     return out.stat().st_mtime - start if out.is_file() else time.time() - start
 
 
-def afl_tmin(patch, _replay, target, long, out, seconds):
-    fuzz = planted.program(patch, "afl", f"fuzz/fuzz_{target}")
+def afl_tmin(patch, presets, _replay, target, long, out, seconds):
+    fuzz = planted.program(patch, presets[2], f"fuzz/fuzz_{target}")
     start = time.monotonic()
     env = {"AFL_SKIP_CPUFREQ": "1", "AFL_I_DONT_CARE_ABOUT_MISSING_CRASHES": "1", "AFL_NO_COLOR": "1"}
     command.run(["afl-tmin", "-i", long, "-o", out, "-t", "1000", "--", fuzz], log=out.with_suffix(".log"), check=False,
@@ -149,18 +198,20 @@ def wins(rows):
     return bool(rows)
 
 
-def show(rows):
-    tools = ("iobuf", "libfuzzer", "afl-tmin")
+def show(rows, left_out):
     shown_rows = []
     for bug in dict.fromkeys(row["bug"] for row in rows):
         of = {row["tool"]: row for row in rows if row["bug"] == bug}
         first = of["iobuf"]
-        cells = [bug, first["target"], f"{first['check']} at {first['op']}", first["ops_before"]]
-        for tool in tools:
+        fails = first["check"] + (f" at {first['op']}" if first["op"] else "")
+        cells = [bug, first["target"], fails, first["ops_before"]]
+        for tool in TOOLS:
             row = of[tool]
             left = "none" if row["ops"] is None else f"{row['ops']}" + ("" if row["same_check"] else " (other check)")
             cells += [left, f"{row['seconds']:.2f}"]
         shown_rows.append(cells)
-    say.table("ops left and seconds", ["bug", "target", "fails", ">ops", *(f">{name}" for tool in tools for name in (tool, "s"))],
+    say.table("ops left and seconds", ["bug", "target", "fails", ">ops", *(f">{name}" for tool in TOOLS for name in (tool, "s"))],
               shown_rows)
+    for bug, why in left_out.items():
+        click.echo(f"left out: {bug}: {why}")
     click.echo(f"what each wrote, and its log: {shown(FOLDER)}")

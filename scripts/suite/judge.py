@@ -2,6 +2,7 @@
 
 No verdict depends on how busy the machine is: a program that does not end is stopped after seconds of its own on the processor, or when
 all its threads sleep; one that only had no turn until then is neither clean nor a failure."""
+import functools
 import os
 import pathlib
 import resource
@@ -22,28 +23,34 @@ BASES = BUILD / "ci" / "base"
 
 def once(replay, target, *paths):
     """CLEAN, UNREADABLE, UNKNOWN, or what failed."""
+    return look(replay, target, *paths)[0]
+
+
+def look(replay, target, *paths, cpu=None):
+    """What `once` says, and the output; after `cpu` seconds on the processor it does not end."""
+    cpu = cpu or CPU_SECONDS
     args = [str(arg) for arg in (replay, target, "--quiet", *paths)]
     say.command(args)
     process = subprocess.Popen(args, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                               start_new_session=True, preexec_fn=bounded)
+                               start_new_session=True, preexec_fn=functools.partial(bounded, cpu))
     try:
         output = process.communicate(timeout=WALL_SECONDS)[0].decode(errors="replace")
     except subprocess.TimeoutExpired:
         asleep = sleeps(process.pid)
         command.stop_group(process, signal.SIGKILL)
         process.communicate()
-        return "program_ends: all threads sleep" if asleep else UNKNOWN
+        return "program_ends: all threads sleep" if asleep else UNKNOWN, ""
     if process.returncode in (-signal.SIGXCPU, -signal.SIGKILL):
-        return f"program_ends: still at work after {CPU_SECONDS} s" if process.returncode == -signal.SIGXCPU else UNKNOWN
+        return f"program_ends: still at work after {cpu} s" if process.returncode == -signal.SIGXCPU else UNKNOWN, output
     if process.returncode == 0:
-        return CLEAN
+        return CLEAN, output
     if process.returncode in (2, 3):
-        return UNREADABLE
-    return cases.failed_check(output) or f"library_does_not_crash: {command.ended(process.returncode)}"
+        return UNREADABLE, output
+    return cases.failed_check(output) or f"library_does_not_crash: {command.ended(process.returncode)}", output
 
 
-def bounded():
-    resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS + 5))
+def bounded(cpu):
+    resource.setrlimit(resource.RLIMIT_CPU, (cpu, cpu + 5))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 

@@ -5,16 +5,16 @@ import time
 from suite import command, say
 
 SECONDS = 300  # a bound against hanging, not a measure
-# Reports without names of functions: looking those up takes longer than all else.
-BRIEF = {f"{kind}_OPTIONS": "symbolize=0" for kind in ("ASAN", "UBSAN", "MSAN", "TSAN")}
+# Reports without names of functions: looking those up takes longer than all else. An abort is reported, since only a report tells the op.
+BRIEF = {f"{kind}_OPTIONS": "symbolize=0:handle_abort=1" for kind in ("ASAN", "UBSAN", "MSAN", "TSAN")}
 LEFT = re.compile(r"(\d+) of (\d+) ops left; (\S+) at (.*); (\d+) runs in (\d+) processes")
 
 
-def minimise(replay, target, file, out):
+def minimise(replay, target, file, out, limit=SECONDS):
     """Writes `out`, out.txt and out.c; returns what is left and how it fails, or None if the file does not fail."""
     start = time.monotonic()
     out.parent.mkdir(parents=True, exist_ok=True)
-    status, output = command.run([replay, target, "--minimise", out, file], check=False, env=BRIEF, timeout=SECONDS)
+    status, output = command.run([replay, target, "--minimise", out, file], check=False, env=BRIEF, timeout=limit)
     seconds = time.monotonic() - start
     found = LEFT.search(output)
     if status == 0:

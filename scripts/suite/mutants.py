@@ -158,16 +158,18 @@ def end(process):
 def recipe(preset, target):
     """How ninja makes a program: ([(source, object, words)], words of the link). Paths of objects are as in the build's folder."""
     _, output = command.run(["ninja", "-C", BUILD / preset, "-t", "commands", target])
-    compilations, link = [], None
+    compilations, links = [], []
     for text in output.splitlines():
         words = [word for word in shlex.split(text) if word not in (":", "&&")] if text.startswith(": ") else shlex.split(text)
         if "-c" in words and "-o" in words:
             compilations.append((words[words.index("-c") + 1], words[words.index("-o") + 1], words))
         elif "-o" in words:
-            link = words
-    if not compilations or link is None:
+            links.append(words)
+    if not compilations or not links:
         raise say.Stop(f"ninja does not say how {target} of {preset} is made:\n{output[-500:]}")
-    return compilations, link
+    *others, link = links  # such as AFL++'s mutators, which are built along with a program and are no part of it
+    elsewhere = {word for words in others for word in words} - set(link)
+    return [compilation for compilation in compilations if compilation[1] not in elsewhere], link
 
 
 def concerns(file, source):

@@ -54,9 +54,9 @@ def run(replay, target, path):
     return command.run([replay, target, "--abort", "--quiet", path], check=False, timeout=SECONDS, env=STACK)[1]
 
 
-def look(replay, target, path, out):
+def look(replay, target, path, out, limit=minimiser.SECONDS):
     """The failure of one file, minimised to `out`; None if it does not fail."""
-    left = minimiser.minimise(replay, target, path, out)
+    left = minimiser.minimise(replay, target, path, out, limit)
     if not left:
         return None
     stack = library_stack(run(replay, target, out))

@@ -4,7 +4,7 @@ import types
 
 import pytest
 
-from suite import build, comparison, failures, planted, triage
+from suite import build, comparison, failures, minimiser, planted, say, triage
 from suite.paths import CORPUS, ROOT
 from suite.test.test_cli import check, check_one_line, iobuf
 from suite.verbs import fault_sweep
@@ -32,6 +32,7 @@ def test_help_teaches_with_examples_and_statuses(verb):
     (["minimise"], "TARGET"), (["minimise", "nothing", "x"], "slice, reader, pool, all"), (["minimise", "slice"], "which files"),
     (["minimise", "slice", "x", "--preset", "nothing"], "release"), (["minimise", "slice", "--compare"], "--compare"),
     (["minimise", "--compare", "--bug", "nothing"], "canary"), (["minimise", "--compare", "--seconds", "0"], "--seconds"),
+    (["minimise", "--compare", "--each-class", "0"], "--each-class"),
     (["triage"], "which folder"), (["triage", "slice"], "which folder"), (["triage", "--measure", "x"], "--measure"),
     (["triage", "x", "--preset", "nothing"], "release"), (["triage", "README.md"], "of which target"),
     (["fault-sweep", "nothing"], "slice, reader, pool, all"), (["fault-sweep", "--preset", "nothing"], "release"),
@@ -95,6 +96,74 @@ def test_planted_bug_applies_and_the_corpus_shows_it(path):
     target, long = comparison.failing(path, replay)
     assert long, f"{path.stem} is not seen"
     assert comparison.count(replay, target, long) > 20
+
+
+def script(path, text):
+    """A program in place of replay."""
+    path.write_text(f"#!/bin/sh\n{text}\n")
+    path.chmod(0o755)
+    return path
+
+
+class TestPlanted:
+    def test_bug_of_the_header_is_in_the_harness_and_seen_as_shipped(self):
+        inline, = (path for path in planted.patches() if path.stem == "truncate-front-wraps-inline")
+        presets, replay, target, long = comparison.shown_by(inline)
+        assert presets == comparison.SHIPPED  # checked builds do not have that code
+        assert comparison.failure(replay, target, long)
+        assert comparison.failure(build.program("release", "fuzz/replay"), target, long) is None
+
+    def test_program_is_kept_until_the_patch_changes(self, canary, tmp_path):
+        assert planted.program(patch("canary"), "checked", "fuzz/replay") == canary
+        other = tmp_path / "canary.patch"
+        other.write_text("another first line\n" + patch("canary").read_text())
+        assert planted.state(other, "checked", "fuzz/replay") not in canary.name
+
+    @pytest.mark.parametrize("text, word", [
+        ("", "changes 0"), ("--- a/lib/src/slice.c\n+++ b/lib/src/slice.c\n@@ -1 +1 @@\n-no\n+yes\n", "apply")])
+    def test_patch_that_cannot_be_planted_is_said(self, tmp_path, text, word):
+        (tmp_path / "bad.patch").write_text(text)
+        with pytest.raises(say.Stop, match=word):
+            planted.program(tmp_path / "bad.patch", "checked", "fuzz/replay")
+
+    def test_choice_is_the_first_of_each_class_by_name(self, tmp_path):
+        for name, group in (("a", "x"), ("b", "x"), ("c", "y"), ("d", "x")):
+            (tmp_path / f"{name}.patch").write_text(f"wrong\nclass: {group}\n")
+        found = sorted(tmp_path.iterdir())
+        assert [path.stem for path in planted.of_each_group(found, 1)] == ["a", "c"]
+        assert [path.stem for path in planted.of_each_group(found, 2)] == ["a", "b", "c"]
+        (tmp_path / "e.patch").write_text("no class\n")
+        with pytest.raises(say.Stop, match="class"):
+            planted.of_each_group(sorted(tmp_path.iterdir()), 1)
+
+
+def test_abort_of_a_checked_library_has_its_op_under_sanitizers_too(tmp_path):
+    replay = planted.program(next(path for path in planted.patches() if path.stem == "truncate-back-wraps"), "asan", "fuzz/replay")
+    (tmp_path / "in").write_text("iobuf-program 1 slice\ntruncate_back s0 1\n")
+    left = minimiser.minimise(replay, "slice", tmp_path / "in", tmp_path / "out")
+    assert (left["check"], left["op"]) == ("library_does_not_crash", "truncate_back")
+
+
+class TestComparison:
+    def test_all_that_fail_are_found_in_few_runs(self, canary):
+        failing = list(comparison.all_failing(canary, "slice", SEEDS))
+        assert failing and failing == [path for path in sorted(SEEDS.iterdir()) if comparison.failure(canary, "slice", path)]
+
+    def test_what_does_not_end_has_no_check_and_is_left_out(self, tmp_path, monkeypatch):
+        replay = script(tmp_path / "replay", "while :; do :; done")
+        assert comparison.failure(replay, "slice", tmp_path) == (comparison.HANG, None)
+        monkeypatch.setattr(comparison, "FOLDER", tmp_path)
+        monkeypatch.setattr(comparison, "ALL_SECONDS", 1)
+        with pytest.raises(comparison.LeftOut, match="hang"):
+            comparison.failing(patch("canary"), replay)
+
+    def test_what_dies_without_a_word_has_no_op(self, tmp_path):
+        assert comparison.failure(script(tmp_path / "replay", "kill -SEGV $$"), "slice", tmp_path) == ("library_does_not_crash", None)
+
+    def test_ours_loses_where_it_cannot_minimise(self):
+        row = {"bug": "b", "tool": "iobuf", "ops": None, "same_check": False}
+        assert not comparison.wins([row, row | {"tool": "libfuzzer", "ops": 3, "same_check": True}])
+        assert comparison.wins([row | {"ops": 3, "same_check": True}, row | {"tool": "libfuzzer", "ops": 3, "same_check": True}])
 
 
 REPORT = """==7==ERROR: AddressSanitizer: heap-use-after-free on address 0x6100

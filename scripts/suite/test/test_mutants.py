@@ -76,6 +76,14 @@ static int f(int a, const char *s)
 """
 
 
+def test_what_is_only_built_along_with_a_program_is_no_part_of_it(monkeypatch):
+    said = ("cc -c /r/a.c -o lib.dir/a.o\ncc -c /r/b.c -o mutate.dir/b.o\n: && cc -shared -o mutate.so mutate.dir/b.o && :\n"
+            "cc -c /r/c.c -o fuzz.dir/c.o\n: && cc fuzz.dir/c.o -o fuzz lib.a && :\n")
+    monkeypatch.setattr(mutants.command, "run", lambda *_, **__: (0, said))
+    compilations, link = mutants.recipe.__wrapped__("afl", "fuzz")
+    assert [to for _, to, _ in compilations] == ["lib.dir/a.o", "fuzz.dir/c.o"] and link[-1] == "lib.a"
+
+
 class TestGenerator:
     def afters(self, text=FUNCTION):
         return {change.after.strip() for change in mutate.changes("x.c", text)}

@@ -1,6 +1,8 @@
 """iobuf triage: groups failing inputs by their cause, with the smallest program of each group."""
+import itertools
 import json
 import pathlib
+import time
 
 import click
 
@@ -9,7 +11,8 @@ from suite.paths import BUILD, RESULTS, TARGETS, corpus, shown
 
 KEPT = BUILD / "fuzz" / "triage"
 WRITTEN = (".txt", ".c", ".min")  # what the suite writes beside an input that failed
-MOST_EACH = 10  # failing inputs of one planted bug and target, for --measure
+MOST_EACH = 3  # failing inputs of one planted bug and target, for --measure
+MOST_SECONDS = 20  # for minimising one of them: only hangs take that long
 
 
 @click.command(short_help="Which failures are the same bug.")
@@ -130,18 +133,21 @@ KEYS = {
 
 
 def measure(record, as_json):
-    build.ensure("asan", ["replay"])
-    build.ensure("checked", ["replay"])
-    patches, labelled = planted.patches(), []
+    for preset in ("asan", "checked", "release"):
+        build.ensure(preset, ["replay"])
+    patches, labelled, left_out = planted.patches(), [], {}
     with say.Steps(f"triage {len(patches)} planted bugs", len(patches)) as steps:
         for at, patch in enumerate(patches):
             steps.at(at, patch.stem)
-            labelled += [failure | {"bug": patch.stem} for failure in failures_of(patch)]
+            try:
+                labelled += [failure | {"bug": patch.stem} for failure in failures_of(patch)]
+            except comparison.LeftOut as why:
+                left_out[patch.stem] = str(why)
     if not labelled:
         raise say.Stop("no planted bug makes a program of the corpus fail")
     rows = [{"by": name} | triage.judge([(failure["bug"], key(failure)) for failure in labelled]) for name, key in KEYS.items()]
     summary = machine.stamp("scripts/iobuf triage --measure") | {
-        "kind": "triage", "builds": [build.compiler("asan")], "inputs": len(labelled), "rows": rows,
+        "kind": "triage", "builds": [build.compiler("asan")], "inputs": len(labelled), "rows": rows, "left_out": left_out,
         "failures": [{"bug": failure["bug"], "file": shown(failure["file"]), "check": failure["check"], "report": failure["report"],
                       "op": failure["op"], "stack": failure["stack"], "kinds": failure["kinds"],
                       "top": failure["top"]} for failure in labelled]}
@@ -150,29 +156,47 @@ def measure(record, as_json):
     if as_json:
         click.echo(json.dumps(summary, indent=1))
     else:
-        show_measure(rows, len(labelled))
+        show_measure(rows, len(labelled), left_out)
     return 0
 
 
 def failures_of(patch):
-    """The corpus's inputs that this bug makes fail, as the engines would find them: not minimised, with the stack that they show."""
-    checked, asan = (planted.program(patch, preset, "fuzz/replay") for preset in ("checked", "asan"))
-    found = []
-    for target in TARGETS:
-        paths = [path for part in corpus(target) for path in comparison.all_failing(checked, target, part)]
-        for path in paths[:MOST_EACH]:
-            failure = triage.look(asan, target, path, KEPT / "planted" / patch.stem / target / path.stem)
-            if failure:
-                found.append(failure | {"top": triage.top_frames(triage.run(asan, target, path))})
-    return found
+    """The corpus's inputs that this bug makes fail, as the engines would find them: not minimised, with the stack that they show. With
+    checks; where nothing fails so, as shipped."""
+    for preset, shipped in (("checked", False), ("release", True)):
+        quick, asan = planted.program(patch, preset, "fuzz/replay"), planted.program(patch, "asan", "fuzz/replay", shipped)
+        found = []
+        for target in TARGETS:
+            failing = (path for part in corpus(target) for path in comparison.all_failing(quick, target, part))
+            for path in itertools.islice(failing, MOST_EACH):
+                if (comparison.failure(quick, target, path) or "?")[0] == comparison.HANG:  # some fail not each time
+                    raise comparison.LeftOut(comparison.HANGS)
+                found += look_at(asan, target, path, KEPT / "planted" / patch.stem / target / path.stem)
+        if found:
+            return found
+    raise comparison.LeftOut("no program of the corpus fails")
 
 
-def show_measure(rows, inputs):
+def look_at(replay, target, path, out):
+    """As triage looks at it, and the frames on top; nothing where this build does not fail."""
+    start = time.monotonic()
+    try:
+        failure = triage.look(replay, target, path, out, MOST_SECONDS)
+    except say.Stop:
+        if time.monotonic() - start < MOST_SECONDS:
+            raise
+        raise comparison.LeftOut(comparison.HANGS) from None
+    return [failure | {"top": triage.top_frames(triage.run(replay, target, path))}] if failure else []
+
+
+def show_measure(rows, inputs, left_out):
     say.table(f"{inputs} failing inputs of {rows[0]['bugs']} planted bugs",
               ["grouped by", ">groups", ">bugs in 2 or more", ">groups of 2 or more bugs", ">pairs of one bug parted",
                ">pairs of two bugs joined"],
               [[row["by"], row["groups"], f"{row['bugs_split']} of {row['bugs']}", f"{row['groups_mixed']} of {row['groups']}",
                 percent(row["pairs_split"], row["pairs_same"]), percent(row["pairs_merged"], row["pairs_different"])] for row in rows])
+    for bug, why in left_out.items():
+        click.echo(f"left out: {bug}: {why}")
 
 
 def percent(part, whole):
