@@ -343,7 +343,7 @@ def of_runs(runs, head):
         line |= {counter: own[0][counter] for counter in COUNTERS if counter in own[0]}
         why = history.wrong(line)
         if why:
-            raise say.Stop(f"{name}: {why}")
+            raise ValueError(f"{name}: {why}")
         found.append(line)
     return found
 
