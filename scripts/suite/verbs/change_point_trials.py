@@ -59,7 +59,7 @@ KINDS = tuple((noise, size, spikes) for noise in NOISES for size in SIZES for sp
 
 
 def measure(trials, kinds=KINDS):
-    rows = []
+    head, rows = machine.stamp(f"scripts/iobuf change-point-trials --trials {trials}"), []
     with say.Steps(f"{len(kinds) * trials} histories", len(kinds) * trials) as steps:
         for at, kind in enumerate(kinds):
             one_by_one = []
@@ -67,7 +67,7 @@ def measure(trials, kinds=KINDS):
                 steps.at(at * trials + trial, f"noise {kind[0]:.0%}, steps of {kind[1]:.0%}")
                 one_by_one.append(of_history(*kind, (SEED, at, trial)))
             rows.append(together(*kind, one_by_one))
-    return machine.stamp(f"scripts/iobuf change-point-trials --trials {trials}") | {
+    return head | {
         "kind": "change-points", "trials": trials, "length": LENGTH, "tolerance": TOLERANCE, "spike_share": SPIKES, "spike_size": SPIKE,
         "rows": rows}
 
