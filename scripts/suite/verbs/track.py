@@ -13,7 +13,7 @@ from suite.goals import OURS
 from suite.paths import shown
 
 ROUNDS, MIN_TIME, REPETITIONS = 6, 0.005, 4
-OF_BENCH = ("CMakeLists.txt", "bench", "corpus/traces", ":!bench/budgets.toml")  # what is built besides the library
+OF_BENCH = ("CMakeLists.txt", "bench/CMakeLists.txt", "bench/*.cc", "bench/*.h", "corpus/traces")  # what is built besides the library
 OF_LIBRARY = ("lib/src", "lib/include", "lib/CMakeLists.txt")
 LIBRARIES = (OURS, "iobuf_so")  # the peers whose figures are this library's
 COUNTERS = ("instructions", "relative", "relative_low", "relative_high")
