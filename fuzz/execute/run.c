@@ -37,7 +37,7 @@ static void world_reset(world *w, const program *p, const execute_options *optio
     for (unsigned i = 0; i < PROGRAM_POOLS; i++)
         w->pool_id[i] = MODEL_NONE;
     memset(w->slice, 0, sizeof w->slice);
-    memset(&w->sink, 0, sizeof w->sink);
+    memset(&w->sink, 0, offsetof(sink, script.event));
     model_reset(&w->model);
 }
 
