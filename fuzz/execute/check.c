@@ -43,13 +43,11 @@ void fail(world *w, const char *check, const char *format, ...)
     abort();
 }
 
-/* After any call of the library. */
-void check_memory(world *w)
+void fail_memory(world *w)
 {
     if (the_memory.misuse)
         fail(w, the_memory.misuse, "memory taken, or given back, wrongly");
-    if (the_memory.locks)
-        fail(w, "no_lock_is_kept", "the call returned with %u", the_memory.locks);
+    fail(w, "no_lock_is_kept", "the call returned with %u", the_memory.locks);
 }
 
 /* The library's locks. Its calls run one at a time, those of the other thread too, so that no lock is ever found taken: what stands
@@ -131,24 +129,11 @@ static void check_contents(world *w, unsigned reg)
     fail(w, "contents_equal", "byte %zu of s%u is 0x%02x, not 0x%02x", i, reg, have[i], (unsigned)want);
 }
 
-/* What any handle is to begin with: of one that was emptied into that, nothing else needs to be asked. */
-static bool is_zero(const iobuf_slice *s)
-{
-    uintptr_t word[sizeof *s / sizeof(uintptr_t)], any = 0; /* not memcmp, which sanitizers intercept */
-    memcpy(word, s, sizeof word);
-    for (size_t i = 0; i < sizeof word / sizeof word[0]; i++)
-        any |= word[i];
-    return any == 0;
-}
-
-_Static_assert(sizeof(iobuf_slice) % sizeof(uintptr_t) == 0, "is_zero looks at all of it");
-
-void check_slice(world *w, unsigned reg)
+/* All that can be asked of a slice. */
+void check_named_slice(world *w, unsigned reg)
 {
     const model_slice *e = &w->model.slice[reg];
     const iobuf_slice *s = &w->slice[reg];
-    if (e->buf == MODEL_NONE && is_zero(s))
-        return;
     size_t headroom = iobuf_slice_headroom(s), buf_size = iobuf_slice_buf_size(s), keeps = 0;
     if (iobuf_slice_size(s) != e->size)
         fail(w, "size_equals", "s%u has %zu bytes, not %zu", reg, iobuf_slice_size(s), e->size);
@@ -165,8 +150,7 @@ void check_slice(world *w, unsigned reg)
 void check_slices(world *w, unsigned first, unsigned count)
 {
     for (unsigned i = first; i < first + count; i++)
-        if (w->model.slice[i].buf != MODEL_NONE || !is_zero(&w->slice[i])) /* as check_slice does, without the call */
-            check_slice(w, i);
+        check_slice(w, i);
 }
 
 void check_reader(world *w, unsigned reg)
@@ -188,11 +172,19 @@ static void check_stat(world *w, unsigned reg, const char *name, size_t have, si
         fail(w, "stats_equal", "p%u counts %s %zu, not %zu", reg, name, have, want);
 }
 
+static bool equal_stats(const iobuf_pool_stats *a, const iobuf_pool_stats *b)
+{
+    return a->bufs_allocated == b->bufs_allocated && a->bufs_in_use == b->bufs_in_use && a->bufs_cached == b->bufs_cached &&
+           a->bytes_in_use == b->bytes_in_use && a->bytes_cached == b->bytes_cached && a->bytes_peak == b->bytes_peak;
+}
+
 static void check_stats(world *w, unsigned reg)
 {
     const iobuf_pool_stats *e = &w->model.pool[w->pool_id[reg]].stats;
     iobuf_pool_stats s;
     iobuf_pool_stats_get(w->pool[reg], &s);
+    if (equal_stats(&s, e)) /* mostly */
+        return;
     check_stat(w, reg, "bufs_allocated", s.bufs_allocated, e->bufs_allocated);
     check_stat(w, reg, "bufs_in_use", s.bufs_in_use, e->bufs_in_use);
     check_stat(w, reg, "bufs_cached", s.bufs_cached, e->bufs_cached);
@@ -269,13 +261,8 @@ static void check_not_ahead(world *w, unsigned reg)
 {
     const model *m = &w->model;
     const model_slice *s = &m->slice[reg];
-    size_t end = m->buf[s->buf].size;
-    for (unsigned i = 0; m->buf[s->buf].held && i < PROGRAM_ALLOCATORS; i++)
-        if (m->allocator[i].ready && m->allocator[i].buf == s->buf)
-            end = m->allocator[i].cursor;
-    for (unsigned i = 0; m->buf[s->buf].held && i < PROGRAM_READERS; i++)
-        if (m->reader[i].ready && m->reader[i].buf == s->buf)
-            end = m->reader[i].base;
+    const model_buf *b = &m->buf[s->buf];
+    size_t end = b->held ? *b->cut : b->size;
     if (s->size + s->headroom != 0 && s->start + s->size > end)
         fail(w, "no_slice_has_bytes_not_cut_yet", "s%u ends %zu bytes into its buf, %zu were cut", reg, s->start + s->size, end);
 }
@@ -298,7 +285,9 @@ static void check_no_overlap(world *w, unsigned reg, uint32_t among)
 static void check_dropped(world *w)
 {
     memory *m = &the_memory;
-    for (int i = 0; i < w->model.bufs && m->drops; i++)
+    if (!m->drops) /* mostly */
+        return;
+    for (int i = 0; i < w->model.bufs; i++)
         for (size_t j = 0; j < m->drops; j++)
             if (w->model.buf[i].base == m->drop[j])
                 check_buf(w, &w->model.buf[i]);
@@ -356,8 +345,8 @@ void check_all(world *w)
         check_reader(w, i);
     check_pools(w);
     check_bufs(w);
-    for (unsigned i = 0; i < PROGRAM_SLICES; i++)
-        note_live(w, i);
+    for (unsigned i = 0; w->options->thorough && i < PROGRAM_SLICES; i++)
+        note_live(w, i); /* else check_touched has */
     for (uint32_t left = w->live; left; left &= left - 1)
         check_no_overlap(w, (unsigned)__builtin_ctz(left), left); /* each pair once */
 }

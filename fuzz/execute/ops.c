@@ -273,10 +273,8 @@ static void do_compact(world *w, const program_op *op)
 
 /* ---- slices */
 
-void release_register(world *w, unsigned reg)
+void release_held(world *w, unsigned reg)
 {
-    if (w->model.slice[reg].buf == MODEL_NONE)
-        return;
     LIBRARY(w, iobuf_slice_release(&w->slice[reg]));
     model_release(&w->model, &w->model.slice[reg]);
     check_oracle_used_up(w);
@@ -285,11 +283,7 @@ void release_register(world *w, unsigned reg)
 
 static void do_release(world *w, const program_op *op)
 {
-    unsigned reg = op->reg[0];
-    LIBRARY(w, iobuf_slice_release(&w->slice[reg]));
-    model_release(&w->model, &w->model.slice[reg]);
-    check_oracle_used_up(w);
-    check_slice(w, reg);
+    release_held(w, op->reg[0]);
 }
 
 static void do_release_previous(world *w, const program_op *op)
@@ -558,11 +552,14 @@ static void init_reader(world *w, const program_op *op, bool is_fd)
         return;
     }
     close_reader(w, reg);
-    w->source[reg] = (source){.is_fd = is_fd, .position = reg * 1000};
+    source *s = &w->source[reg];
+    s->is_fd = is_fd;
+    s->position = reg * 1000;
+    s->script.first = s->script.count = 0;
     if (is_fd)
         LIBRARY(w, status = iobuf_reader_init_fd(&w->reader[reg], w->pool[pool], FD_READER + (int)reg));
     else
-        LIBRARY(w, status = iobuf_reader_init(&w->reader[reg], w->pool[pool], source_read, &w->source[reg]));
+        LIBRARY(w, status = iobuf_reader_init(&w->reader[reg], w->pool[pool], source_read, s));
     check_status(w, status, model_reader_init(&w->model, &w->model.reader[reg], w->pool_id[pool]));
     check_reader(w, reg);
 }

@@ -5,6 +5,8 @@
 #include "execute.h"
 #include "memory.h"
 
+#include <string.h>
+
 enum {
     EVENTS = 16,
     FILLS = 256,
@@ -22,24 +24,24 @@ typedef struct event {
 } event;
 
 typedef struct script {
-    event event[EVENTS];
     size_t first, count;
+    event event[EVENTS]; /* last: what is not counted need not be cleared */
 } script;
 
 typedef struct source {
-    script script;
     bool is_fd;
     size_t position;
+    script script;
 } source;
 
 typedef struct sink {
-    script script;
     const model_slice *slices; /* what the running writev must pass on */
     size_t slice_count;
     size_t calls;
     ssize_t result; /* of the last call */
     int error;
     const char *wrong;
+    script script; /* last, as its events */
 } sink;
 
 typedef struct wrapped {
@@ -90,10 +92,16 @@ extern uint8_t the_pattern[PATTERN_BYTES];
 /* ops.c */
 typedef void (*op_function)(world *w, const program_op *op);
 extern const op_function op_functions[OP_KINDS];
-void release_register(world *w, unsigned reg);
+void release_held(world *w, unsigned reg);
 void close_pool(world *w, unsigned reg);
 void release_allocator(world *w, unsigned reg);
 void close_reader(world *w, unsigned reg);
+
+static inline void release_register(world *w, unsigned reg)
+{
+    if (w->model.slice[reg].buf != MODEL_NONE)
+        release_held(w, reg);
+}
 
 /* resolve.c */
 void resolve_bases(world *w, const program_op *op);
@@ -119,15 +127,40 @@ void script_add(script *s, event e);
 
 /* check.c */
 _Noreturn __attribute__((cold, format(printf, 3, 4))) void fail(world *w, const char *check, const char *format, ...);
-void check_memory(world *w);
+_Noreturn __attribute__((cold)) void fail_memory(world *w);
 _Noreturn __attribute__((cold)) void fail_oracle(world *w);
-void check_slice(world *w, unsigned reg);
+void check_named_slice(world *w, unsigned reg);
 void check_slices(world *w, unsigned first, unsigned count);
 void check_reader(world *w, unsigned reg);
 void check_pools(world *w);
 void check_touched(world *w, const program_op *op);
 void check_all(world *w);
 void check_nothing_left(world *w);
+
+/* After any call of the library. */
+static inline void check_memory(world *w)
+{
+    if (the_memory.misuse || the_memory.locks)
+        fail_memory(w);
+}
+
+_Static_assert(sizeof(iobuf_slice) % sizeof(uintptr_t) == 0, "is_zero looks at all of it");
+
+/* What any handle is to begin with: of one that was emptied into that, nothing else needs to be asked. */
+static inline bool is_zero(const iobuf_slice *s)
+{
+    uintptr_t word[sizeof *s / sizeof(uintptr_t)], any = 0; /* not memcmp, which sanitizers intercept */
+    memcpy(word, s, sizeof word);
+    for (size_t i = 0; i < sizeof word / sizeof word[0]; i++)
+        any |= word[i];
+    return any == 0;
+}
+
+static inline void check_slice(world *w, unsigned reg)
+{
+    if (w->model.slice[reg].buf != MODEL_NONE || !is_zero(&w->slice[reg]))
+        check_named_slice(w, reg);
+}
 
 static inline void library_begin(world *w)
 {

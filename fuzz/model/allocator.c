@@ -50,6 +50,7 @@ int model_alloc(model *m, model_allocator *a, size_t size, model_slice *out)
         model_unhold(m, &a->buf);
         a->buf = buf;
         a->cursor = 0;
+        m->buf[buf].cut = &a->cursor;
     }
     cut(m, a, size, out);
     return IOBUF_OK;

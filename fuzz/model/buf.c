@@ -16,9 +16,8 @@ void model_reset(model *m)
     m->runs = m->run_free = 0;
     memset(m->allocator, 0, sizeof m->allocator);
     memset(m->reader, 0, sizeof m->reader);
-    memset(m->slice, 0, sizeof m->slice);
     for (int i = 0; i < PROGRAM_SLICES; i++)
-        m->slice[i].buf = MODEL_NONE;
+        m->slice[i] = (model_slice){.buf = MODEL_NONE};
 }
 
 bool model_refused(model *m)

@@ -30,12 +30,13 @@ typedef struct model_buf {
     model_kind kind;
     int pool;
     size_t size;
-    uint32_t runs; /* what it holds: the first */
-    size_t slices; /* live ones that refer to it */
-    bool held;     /* by an allocator or a reader */
-    bool gone;     /* given back to the backing, or to the free callback */
-    void *base;    /* for the harness: where the library's bytes are; NULL: not seen yet */
-    uint32_t live; /* for the harness: the registers of slices in it, a bit for each */
+    uint32_t runs;     /* what it holds: the first */
+    size_t slices;     /* live ones that refer to it */
+    bool held;         /* by an allocator or a reader */
+    const size_t *cut; /* of one that is held: how much of it was handed out */
+    bool gone;         /* given back to the backing, or to the free callback */
+    void *base;        /* for the harness: where the library's bytes are; NULL: not seen yet */
+    uint32_t live;     /* for the harness: the registers of slices in it, a bit for each */
 } model_buf;
 
 /* So many bytes of a buf whose values stand at `from`. */

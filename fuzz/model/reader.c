@@ -50,6 +50,7 @@ static int make_space(model *m, model_reader *r, size_t need)
     move_bytes(m, r, buf);
     model_unhold(m, &r->buf);
     r->buf = buf;
+    m->buf[buf].cut = &r->base;
     return IOBUF_OK;
 }
 
