@@ -158,7 +158,7 @@ const charts = (() => {
       },
       options: {
         ...plain, parsing: false, interaction: { mode: "nearest", axis: "x", intersect: false },
-        scales: { x: axis("seconds", { type: "logarithmic" }), y: axis("% of the curated bugs found", { min: 0, max: 100 }) },
+        scales: { x: axis("seconds", { type: "logarithmic", ticks: { color: colour("--soft"), maxRotation: 0, callback: (value) => (/^[125]/.test(value.toExponential()) ? String(value) : "") } }), y: axis("% of the curated bugs found", { min: 0, max: 100 }) },
         plugins: { legend: { labels: { color: colour("--soft"), usePointStyle: true, pointStyle: "line" } },
           tooltip: { callbacks: { title: () => "", label: (item) => `${item.dataset.label}: ${item.raw.y.toFixed(0)} % after ${short(item.raw.x)} s` } } },
       },

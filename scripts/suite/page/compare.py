@@ -40,10 +40,9 @@ def tally(result):
 
 def good(result):
     """Whether all is there that the page shows; what it does not know may be beside it."""
-    for row in result["cases"]:
-        row["case"], [row[measure] and row[measure]["verdict"] for measure in MEASURES]
-    return bool(result["verdict"]) and all(result[name] is not None for name in ("date", "command", "errors", "machine")) and all(
-        result[side]["name"] and result[side]["commit"] for side in ("base", "head")) and "override" in result
+    cases = all(row["case"] and all(row[measure] is None or row[measure]["verdict"] for measure in MEASURES) for row in result["cases"])
+    sides = all(result[side]["name"] and result[side]["commit"] for side in ("base", "head"))
+    return cases and sides and {"verdict", "date", "command", "errors", "machine", "override"} <= result.keys()
 
 
 def before(sources, commits):

@@ -136,9 +136,17 @@
   if (byId("against")) byId("against").addEventListener("change", () => ask("speed-chart"));
   if (byId("trend-chart")) canvas("trend-chart").addEventListener("keydown", step);
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", again);
+  let opened = [];
   addEventListener("beforeprint", () => {
-    for (const one of document.querySelectorAll("details")) one.open = true;
+    document.documentElement.classList.add("printing");
+    opened = [...document.querySelectorAll("details:not([open])")];
+    for (const one of opened) one.open = true;
     for (const { id } of places) draw(id);
+  });
+  addEventListener("afterprint", () => {
+    document.documentElement.classList.remove("printing");
+    for (const one of opened) one.open = false;
+    again();
   });
   hide();
   for (const place of places) view.observe(place);

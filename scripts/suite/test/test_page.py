@@ -215,8 +215,8 @@ def test_coverage_and_failures_equal_the_json(shown):
 
 def test_steps_equal_the_history(shown):
     """All cases step at one commit, in both measures."""
-    (commit, date, cases), = shown.tables["steps-table"][1:]
-    assert commit == f"{sample.STEP_AT + 1:012x}"[:7] and date == "2024-05-13"
+    (commit, cases), = shown.tables["steps-table"][1:]
+    assert commit == f"{sample.STEP_AT + 1:012x}"[:7] + "2024-05-13"
     assert "8 worse" in cases and "alloc_release/iobuf/64 instructions +25.0 %, 20 to 25" in cases
     assert "4 cases worse" in shown.text and "of 4 in the last 20 commits measured, by instructions" in shown.text
 
@@ -346,12 +346,17 @@ def test_dark_is_dark(browser):
 
 
 def test_print_has_all_charts_and_no_controls(browser):
-    browser.run("dispatchEvent(new Event('beforeprint'))")
+    """On white, whatever the screen has; afterwards all is as it was."""
     browser.scheme(True, "print")
-    assert browser.run(CHARTS) == 5
+    closed = browser.run("document.querySelectorAll('details:not([open])').length")
+    browser.run("dispatchEvent(new Event('beforeprint'))")
+    assert browser.run(CHARTS) == 5 and browser.run("Chart.getChart(canvas('trend-chart')).data.datasets[0].borderColor") == "#2f6fb0"
     assert browser.run("getComputedStyle(document.getElementById('filters')).display") == "none"
     assert browser.run("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
     assert browser.run("[...document.querySelectorAll('details')].every((one) => one.open)")
+    browser.run("dispatchEvent(new Event('afterprint'))")
+    assert browser.run("document.querySelectorAll('details:not([open])').length") == closed > 0
+    assert browser.run("getComputedStyle(document.body).backgroundColor") == "rgb(20, 23, 26)"
 
 
 # ---- what is missing, wrong or hostile
