@@ -43,7 +43,7 @@ const charts = (() => {
       data: {
         labels: works.map((work) => work.name),
         datasets: [{
-          data: works.map((work) => work.ratio), base: 1, barThickness: 15,
+          data: works.map((work) => work.ratio), base: 1, barThickness: 13,
           backgroundColor: works.map((work) => colour(work.ratio >= 1 ? "--bar" : "--bar-slow")),
         }],
       },

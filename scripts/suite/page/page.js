@@ -107,7 +107,7 @@
       else each.removeAttribute("aria-current");
     }
     const machine = one && data.trend.machines.find((each) => each.key === one.machine);
-    byId("trend-title").textContent = one ? `${one.case}, ${data.trend.measures[one.measure]}; ${machine.name}` : "No case fits the filter.";
+    byId("trend-title").textContent = one ? `${one.case}, ${data.trend.measures[one.measure]}${data.trend.machines.length > 1 ? `; ${machine.name}` : ""}` : "No case fits the filter.";
     byId("trend-point").textContent = "";
     if (drawn.has("trend-chart")) ask("trend-chart");
   }

@@ -1,4 +1,5 @@
 """iobuf report: one self-contained HTML page of what is known: the last run, and what was recorded before."""
+import io
 import json
 import pathlib
 
@@ -9,7 +10,8 @@ from suite.page import compare, fuzzing, links, pool, state, texts, trend
 from suite.page.sources import Sources, origin
 from suite.paths import RESULTS, SUITE, shown
 
-SCREENSHOT = (1180, 1500)
+SCREENSHOT = (1000, 1810)
+COLOURS = 200  # of the screenshot, half the size of one with all
 
 
 @click.command(short_help="Make the page from the results.")
@@ -40,9 +42,20 @@ def command(results, recorded, screenshot):
     if screenshot:
         with browser.Browser(*SCREENSHOT) as shot:
             shot.open(page.absolute())
-            store.write_bytes(screenshot, shot.screenshot())
+            picture = shot.screenshot()
+        store.write_bytes(screenshot, few_colours(picture))
         click.echo(shown(screenshot))
     click.echo(shown(page))
+
+
+def few_colours(picture):
+    try:
+        from PIL import Image
+    except ImportError:
+        raise say.Stop("python3-pil is missing: run scripts/setup") from None
+    out = io.BytesIO()
+    Image.open(io.BytesIO(picture)).convert("RGB").quantize(COLOURS).save(out, "png", optimize=True)
+    return out.getvalue()
 
 
 def make(results, recorded=RESULTS):
