@@ -42,8 +42,13 @@ def program(preset, path):
 
 def compiler(preset):
     """Compiler, its version, and the flags that the library was built with."""
+    return compiler_in(BUILD / preset, preset)
+
+
+def compiler_in(folder, preset):
+    """The same of any folder that CMake configured."""
     cache = {}
-    cache_file = BUILD / preset / "CMakeCache.txt"
+    cache_file = folder / "CMakeCache.txt"
     for text in cache_file.read_text().splitlines() if cache_file.is_file() else ():
         found = re.match(r"(\w+):\w+=(.*)", text)
         if found:
@@ -54,12 +59,12 @@ def compiler(preset):
     except say.Stop:
         version = []
     return {"preset": preset, "compiler": version[0] if version else name, "build_type": cache.get("CMAKE_BUILD_TYPE", ""),
-            "flags": library_flags(preset)}
+            "flags": library_flags(folder)}
 
 
-def library_flags(preset):
+def library_flags(folder):
     """The options that change the library's code: not warnings, paths or outputs."""
-    commands = BUILD / preset / "compile_commands.json"
+    commands = folder / "compile_commands.json"
     try:
         entries = json.loads(commands.read_text())
     except (OSError, ValueError):

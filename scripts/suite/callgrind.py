@@ -54,7 +54,7 @@ def available():
     return True
 
 
-def count(program, name, args, env, runs=1):
+def count(program, name, args=(), env=None, runs=1, digits=1):
     """Instructions per iteration of a case; or, as text, why there is no count."""
     least = {}
     for iterations in (FIRST, SECOND):
@@ -69,7 +69,7 @@ def count(program, name, args, env, runs=1):
                 return "the case does not run under Valgrind"
             least[iterations] = min(least.get(iterations, (total, done)), (total, done))
     (first, few), (second, many) = least[FIRST], least[SECOND]
-    return round((second - first) / (many - few), 1)
+    return round((second - first) / (many - few), digits)
 
 
 def collected(output):

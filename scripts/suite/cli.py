@@ -10,7 +10,7 @@ import click
 from suite import say
 
 VERBS = ("run", "test", "fuzz", "fuzz-speed", "replay", "minimise", "triage", "fault-sweep",
-         "mutants", "mutator-trials", "ci-trials", "corpus", "coverage", "bench", "report")
+         "mutants", "mutator-trials", "ci-trials", "change-point-trials", "corpus", "coverage", "bench", "compare", "track", "report")
 
 FINE, FOUND, USAGE, COULD_NOT = 0, 1, 2, 3
 
@@ -37,6 +37,8 @@ def cli():
       scripts/iobuf triage slice FOLDER         which failures are the same bug
       scripts/iobuf fault-sweep                 fail every allocation of the corpus in turn
       scripts/iobuf bench --filter coalesce     iobuf against malloc, with confidence intervals
+      scripts/iobuf compare main                what did the working tree cost?
+      scripts/iobuf track --show                which commits changed the benchmarks, and by how much
       scripts/iobuf report                      make the page from the latest results
       scripts/iobuf VERB --help                 options and examples of one verb
 

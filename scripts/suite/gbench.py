@@ -1,6 +1,8 @@
 """The benchmark program from outside: the cases it has, a run of some of them, and what its JSON means."""
 import json
+import pathlib
 import re
+import tempfile
 
 from suite import command, say
 from suite.paths import BUILD, shown
@@ -27,17 +29,19 @@ def run(program, cases, min_time, args=(), env=None, repetitions=1):
 
 def outcome(program, cases, args, env=None, under=()):
     """As run, with all arguments the caller's and `under` another program; returns the JSON and the output."""
-    out = BUILD / "bench" / "round.json"
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.unlink(missing_ok=True)
+    folder = BUILD / "bench"
+    folder.mkdir(parents=True, exist_ok=True)
     wanted = "|".join(re.escape("/".join(split(case))) for case in cases)
     # The arguments may change what google-benchmark adds to a name, /iterations:100, so that is left open.
-    status, output = command.run([*under, program, f"--benchmark_filter=^({wanted})(/({ADDED}))*$", f"--benchmark_out={out}",
-                                  "--benchmark_out_format=json", *args], env=env, check=False)
+    with tempfile.TemporaryDirectory(dir=folder) as place:
+        out = pathlib.Path(place) / "round.json"
+        status, output = command.run([*under, program, f"--benchmark_filter=^({wanted})(/({ADDED}))*$", f"--benchmark_out={out}",
+                                      "--benchmark_out_format=json", *args], env=env, check=False)
+        text = out.read_text() if out.is_file() else ""
     try:
-        document = json.loads(out.read_text())
+        document = json.loads(text)
         document["benchmarks"] = [run for run in document["benchmarks"] if run.get("run_type", "iteration") == "iteration"]
-    except (OSError, ValueError, KeyError):
+    except (ValueError, KeyError):
         tail = "\n".join("  " + text for text in output.strip().splitlines()[-10:])
         raise say.Stop(f"{shown(program)} ended without a result, {command.ended(status)}:\n{tail}") from None
     return document, output

@@ -12,11 +12,11 @@ from suite.paths import BUILD, ROOT, shown
 
 FOLDER = BUILD / "revisions"
 TREE = "the working tree"
-# Peers of other projects are not built: they cost time, and what is compared is iobuf. Each function has a section of its own, so
-# that the linker can place them anew: see linked_anew.
+# Peers of other projects are not built: they cost time, and what is compared is iobuf. Each function and variable has a section of
+# its own, so that the linker can place them anew: see linked_anew.
 OPTIONS = ("-GNinja", "-DCMAKE_BUILD_TYPE=Release", "-DCMAKE_C_COMPILER=gcc", "-DCMAKE_CXX_COMPILER=g++", "-DIOBUF_BUILD_TESTS=OFF",
            "-DIOBUF_BUILD_FUZZ=OFF", "-DCMAKE_DISABLE_FIND_PACKAGE_PkgConfig=ON")
-FLAGS = "-ffunction-sections"
+FLAGS = "-ffunction-sections -fdata-sections"
 COMMIT_LENGTH = 12
 
 
@@ -76,15 +76,13 @@ def export(revision, folder, parts):
         command.run(["tar", "-xf", archive, "-C", folder])
 
 
-def bench_of(library, bench=None, patch=None, defines=()):
+def bench_of(library, bench=None, patch=None):
     """The benchmark program of a revision's library under the benchmarks of `bench` (default: its own), built unless it is there.
-    With a patch for the library, and with macros for it. Stops with one line when it does not build."""
+    With a patch for the library. Stops with one line when it does not build."""
     bench = bench or library
-    words = [library.content] + ([f"bench-{bench.content}"] if bench.content != library.content else [])
-    if patch or defines:
-        changed = hashlib.sha256((patch.read_text() if patch else "").encode() + " ".join(defines).encode()).hexdigest()[:8]
-        words.append(f"{patch.stem if patch else 'with'}-{changed}")
-    folder = FOLDER / "-".join(words)
+    what = [library.content, bench.content, patch.read_text() if patch else "", " ".join([*OPTIONS, FLAGS])]
+    # All of one length: paths are in the program and on its stack, and move what lies behind them.
+    folder = FOLDER / hashlib.sha256("\0".join(what).encode()).hexdigest()[:16]
     program = folder / "build" / gbench.PROGRAM
     if not (folder / "complete").is_file():
         shutil.rmtree(folder, ignore_errors=True)
@@ -96,12 +94,16 @@ def bench_of(library, bench=None, patch=None, defines=()):
         if patch:
             command.run(["patch", "-p1", "--quiet", "--no-backup-if-mismatch", "-d", source, "-i", patch], log=folder / "patch.log")
         with say.step(f"build {library.name}" + (f" with {patch.stem}" if patch else "")):
-            flags = " ".join([FLAGS, *(f"-D{define}" for define in defines)])
             ready(library, folder / "configure.log", ["cmake", "-S", source, "-B", folder / "build", *OPTIONS,
-                                                      f"-DCMAKE_C_FLAGS={flags}", f"-DCMAKE_CXX_FLAGS={flags}"])
+                                                      f"-DCMAKE_C_FLAGS={FLAGS}", f"-DCMAKE_CXX_FLAGS={FLAGS}"])
             ready(library, folder / "build.log", ["cmake", "--build", folder / "build", "-j", build.cpus(), "--target", "iobuf_bench"])
         (folder / "complete").touch()
     return program
+
+
+def built_by(program):
+    """Compiler, its version, and the flags that the library was built with."""
+    return build.compiler_in(program.parents[1], "compare")
 
 
 def ready(library, log, args):
@@ -113,14 +115,15 @@ def ready(library, log, args):
 
 
 def linked_anew(program, seed, out):
-    """Links the program again, its functions in an order of their own: speed depends by some percent on where code comes to lie, and
-    a comparison of two programs would take that for a difference between them."""
+    """Links the program again, its functions and variables in an order of their own: speed depends by some percent on where they come
+    to lie, and a comparison of two programs would take that for a difference between them."""
     folder = program.parents[1]
     commands = folder / "link"
     if not commands.is_file():
         text = command.run(["ninja", "-C", folder, "-t", "commands", "iobuf_bench"])[1].strip().splitlines()[-1]
         commands.write_text(text)
+    shuffled = " ".join(f"'-Wl,--shuffle-sections={kind}*={seed}'" for kind in (".text", ".rodata", ".data", ".bss"))
     words = commands.read_text().removeprefix(": && ").removesuffix(" && :")
-    words = words.replace(f" -o {gbench.PROGRAM}", f" -fuse-ld=lld -Wl,--shuffle-sections=.text*={seed} -o {out}")
+    words = words.replace(f" -o {gbench.PROGRAM}", f" -fuse-ld=lld {shuffled} -o {out}")
     command.run(["sh", "-c", f"cd '{folder}' && {words}"])
     return out

@@ -36,6 +36,14 @@ def median_ratio(ours, theirs):
     return {"ratio": float(numpy.median(ratios)), "low": low, "high": high}
 
 
+def signed_rank(ours, theirs):
+    """p of Wilcoxon's signed-rank test, both sides, that the ratios of the pairs lie about 1."""
+    import numpy
+    import scipy.stats
+    logs = numpy.log(numpy.asarray(ours, float) / numpy.asarray(theirs, float))
+    return float(scipy.stats.wilcoxon(logs).pvalue) if numpy.any(logs) else 1.0
+
+
 # A ratio that is known no better than this is not reported: its 95 % interval reaches further than +-10 %, or it comes from fewer
 # rounds than such an interval needs.
 NOISE_LIMIT = 0.10
