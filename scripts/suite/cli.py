@@ -10,7 +10,8 @@ import click
 from suite import say
 
 VERBS = ("run", "test", "fuzz", "fuzz-speed", "replay", "minimise", "triage", "fault-sweep",
-         "mutants", "mutator-trials", "ci-trials", "change-point-trials", "corpus", "coverage", "bench", "compare", "track", "report")
+         "mutants", "mutator-trials", "ci-trials", "change-point-trials", "corpus", "coverage", "bench", "compare", "calibrate", "track",
+         "report")
 
 FINE, FOUND, USAGE, COULD_NOT = 0, 1, 2, 3
 

@@ -1,7 +1,7 @@
 """The last comparisons of two commits, and how far such a comparison can be trusted: the calibration."""
 from suite.page import texts
 
-MEASURES = {"instructions": "instructions", "time": "time"}
+MEASURES = ("instructions", "time")
 SHOWN = 12
 NOT_MEASURED = {"base": None, "head": None, "ratio": None, "low": None, "high": None, "verdict": "not measured"}
 
@@ -56,14 +56,20 @@ def calibration(result):
     """The alarms between a commit and itself, each with what the true rate may be, and the share of the slowdowns found."""
     if not result:
         return None
-    runs = result["aa_runs"]
-    alarms = [{"measure": measure, "alarms": result[f"aa_alarms_{measure}"], "runs": runs, "at_most": bound(result[f"aa_alarms_{measure}"], runs)}
-              for measure in MEASURES]
+    alarms = [alarm(result, measure) for measure in MEASURES]
     sizes = sorted({size for measure in MEASURES for size in result["found"][measure]}, key=float)
-    found = [{"measure": measure, "cells": [result["found"][measure].get(size) for size in sizes]} for measure in MEASURES]
+    paths = {"all": result["found"], **result.get("found_by_path", {})}
+    found = [{"path": path, "measure": measure, "cells": [of_path[measure].get(size) for size in sizes]} for path, of_path in paths.items()
+             for measure in MEASURES]
     layout = result.get("layout")
-    return {"alarms": alarms, "sizes": sizes, "found": found, "runs": runs, "result": result,
-            "layout": layout and {"trials": layout["trials"], "time": layout["alarms_time"], "instructions": layout["alarms_instructions"]}}
+    return {"alarms": alarms, "sizes": sizes, "found": found[:len(MEASURES)], "by_path": found[len(MEASURES):], "result": result,
+            "layout": layout and [{"measure": measure, "alarms": layout[f"alarms_{measure}"],
+                                   "trials": layout.get(f"trials_{measure}", layout["trials"])} for measure in MEASURES]}
+
+
+def alarm(result, measure):
+    count, runs = result[f"aa_alarms_{measure}"], result.get(f"aa_runs_{measure}", result["aa_runs"])
+    return {"measure": measure, "alarms": count, "runs": runs, "at_most": bound(count, runs)}
 
 
 def bound(count, trials):

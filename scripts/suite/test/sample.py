@@ -72,10 +72,11 @@ def compare(commits=("aaaaaaaaaaaa", "bbbbbbbbbbbb")):
 
 def calibration():
     found = {"1": 12, "2": 31, "5": 39, "10": 40}
-    return HEAD | {"kind": "calibration", "command": "scripts/iobuf calibrate", "build": BUILD, "aa_runs": 120, "aa_alarms_time": 1,
-                   "aa_alarms_instructions": 0, "layout": {"trials": 30, "alarms_time": 0, "alarms_instructions": 0},
-                   "found": {"instructions": {size: {"found": 40, "trials": 40, "share": 1.0} for size in found},
-                             "time": {size: {"found": times, "trials": 40, "share": times / 40} for size, times in found.items()}}}
+    by_measure = {"instructions": {size: {"found": 40, "trials": 40, "share": 1.0} for size in found},
+                  "time": {size: {"found": times, "trials": 40, "share": times / 40} for size, times in found.items()}}
+    return HEAD | {"kind": "calibration", "command": "scripts/iobuf calibrate", "build": BUILD, "aa_runs": 100, "aa_runs_time": 120, "aa_runs_instructions": 100, "aa_alarms_time": 1,
+                   "aa_alarms_instructions": 0, "layout": {"trials": 30, "trials_instructions": 6, "alarms_time": 0, "alarms_instructions": 0},
+                   "found": by_measure, "found_by_path": {"alloc": by_measure}}
 
 
 def coverage():
