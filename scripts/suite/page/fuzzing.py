@@ -5,7 +5,7 @@ from suite.stages import STAGES
 from suite.verbs.mutants import summarize
 
 ENGINES = {"libfuzzer": "libFuzzer", "afl": "AFL++"}
-STAGE_NAMES = {"unit": "unit tests", "replay": "replay of the corpus"} | ENGINES
+STAGE_NAMES = {"unit": "unit tests", "replay": "corpus"} | ENGINES
 
 
 def runs(result):

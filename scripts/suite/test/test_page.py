@@ -370,7 +370,7 @@ def test_what_is_missing_names_its_command(tmp_path):
     text = Page(report.make(tmp_path, tmp_path).read_text()).text
     for command in ("fuzz", "bench", "bench --peers", "track --since COMMIT", "compare BASE", "calibrate", "coverage", "mutants", "fuzz --ci",
                     "bench --filter pool_size"):
-        assert f"scripts/iobuf {command} makes one" in text, command
+        assert f"scripts/iobuf {command} does it" in text, command
 
 
 def test_failure_is_shown_first(tmp_path):
