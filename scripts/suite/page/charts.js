@@ -122,8 +122,8 @@ const charts = (() => {
           legend: { display: false },
           decimation: { enabled: true, algorithm: "min-max", threshold: 1000 },
           tooltip: {
-            filter: (item) => item.datasetIndex === 0,
-            callbacks: { title: (items) => (items.length ? title(items[0].raw.x) : ""), label: (item) => label(series, item.raw.x) },
+            displayColors: false, filter: (item) => item.datasetIndex === 0,
+            callbacks: { title: (items) => (items.length ? title(items[0].raw.x) : ""), label: (item) => label(series, item.raw.x).flatMap(wrapped) },
           },
         },
       },
@@ -133,15 +133,15 @@ const charts = (() => {
 
   const title = (place) => { const commit = data.trend.commits[place]; return `${commit.short}, ${commit.date}`; };
 
-  // What the tooltip says of one commit: a line each.
+  const wrapped = (text) => text.match(/.{1,36}(\s|$)|.{36}/g); // to what a phone has room for
+
+  // What is said of one commit: a line each.
   function label(series, place) {
     const at = series.x.indexOf(place), step = series.steps.find((one) => one.x === place), said = [];
     const number = (value) => Number(value.toPrecision(4)).toString();
     said.push(number(series.y[at]) + (series.low && series.low[at] !== null ? ` (${number(series.low[at])} to ${number(series.high[at])})` : ""));
     if (step) said.push(`a step of ${step.text}: ${step.from} to ${step.to}`);
-    const { subject } = data.trend.commits[place];
-    if (subject) said.push(subject.length > 60 ? `${subject.slice(0, 59)}…` : subject);
-    return said;
+    return said.concat(data.trend.commits[place].subject || []);
   }
 
   function planted() {

@@ -42,6 +42,8 @@ def command(results, recorded, screenshot):
     if screenshot:
         with browser.Browser(*SCREENSHOT) as shot:
             shot.open(page.absolute())
+            for _ in range(4):  # one chart is drawn in each frame
+                shot.drawn()
             picture = shot.screenshot()
         store.write_bytes(screenshot, few_colours(picture))
         click.echo(shown(screenshot))
