@@ -7,10 +7,9 @@ test, which knows that the place was picked to fit and that noise need not be no
 test for its cost and its randomness; asked last it costs little, and its seed is fixed).
 
 A value that stands alone is no step: it is pulled back to its nearer neighbour before anything is asked, and a part between two steps
-has SHORTEST values at least. So a step is known one commit after it came at the earliest."""
+has some values at least. So a step is known one commit after it came at the earliest, in times two."""
 import dataclasses
 
-SHORTEST = 2
 SPIKE = 4.0  # times the noise that a single value must differ from both of its neighbours to be taken for a spike
 SEED = 20261125
 
@@ -22,13 +21,13 @@ class Settings:
     window: int = 30
     permutations: int = 199  # 0: the permutation test is left out
     max_p_permuted: float = 0.05
-    shortest: int = SHORTEST
+    shortest: int = 2  # values that a part between two steps has
     spikes: bool = False  # single values count as they are
     before: int = 1  # when a cut is dropped, so many in front of it are asked again; Otava's merge(): only those behind it
 
 
-# A count has next to no noise that could be permuted, and every half percent of it matters.
-MEASURES = {"instructions": Settings(least=0.005, permutations=0), "relative": Settings(least=0.01)}
+# A count has next to no noise that could be permuted, and every half percent of it matters. Of times, two bad ones in a row are seen.
+MEASURES = {"instructions": Settings(least=0.005, permutations=0), "relative": Settings(least=0.01, shortest=3)}
 
 
 def find(values, settings=Settings()):

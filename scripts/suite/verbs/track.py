@@ -46,7 +46,7 @@ def command(since, dirty, pattern, rounds, show_only, imported, exported, commit
 
     \b
     --show finds the steps by E-divisive (suite/changepoints.py), for each case and machine. A value that
-    stands alone is no step, so that a step is known from the second commit after it on.
+    stands alone is no step: one in instructions is known one commit later, one in time two or more.
 
     \b
     Examples:
