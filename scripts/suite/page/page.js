@@ -1,113 +1,153 @@
-// Draws the charts from the page's own data; redraws them when the system turns light or dark.
+// Draws a chart when it comes into view, one at a time; filters; and draws anew what is there when the system turns light or dark.
 "use strict";
 (() => {
-  const data = JSON.parse(document.getElementById("data").textContent);
-  const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
-  const short = (value) => (value >= 10 ? value.toFixed(0) : value >= 2 ? value.toFixed(1) : value.toFixed(2));
-  const canvas = (id) => document.querySelector(`#${id} canvas`);
-  let charts = [];
+  const byId = (id) => document.getElementById(id);
+  const ROWS = 40; // of the list of cases, until more are asked for
+  let chosen = null, all = false;
 
-  // The span of all sizes of a work, as a thin line across its bar.
-  const spans = {
-    id: "spans",
-    afterDatasetsDraw(chart) {
-      const { ctx, scales: { x } } = chart;
-      ctx.save();
-      ctx.strokeStyle = colour("--ink");
-      ctx.lineWidth = 1.5;
-      chart.getDatasetMeta(0).data.forEach((bar, at) => {
-        const left = x.getPixelForValue(data.speed[at].lowest), right = x.getPixelForValue(data.speed[at].highest);
-        ctx.beginPath();
-        ctx.moveTo(left, bar.y), ctx.lineTo(right, bar.y);
-        for (const end of [left, right]) ctx.moveTo(end, bar.y - 5), ctx.lineTo(end, bar.y + 5);
-        ctx.stroke();
-      });
-      ctx.restore();
-    },
+  // ---- drawing
+
+  const drawers = {
+    "speed-chart": () => charts.speed(byId("against").value),
+    "trend-chart": () => chosen && charts.trend(chosen),
+    "planted-chart": charts.planted,
+    "pool-time": () => charts.pool("pool-time", "ns", "ns per buffer"),
+    "pool-held": () => charts.pool("pool-held", "held", "bytes held per live byte"),
   };
+  const places = Object.keys(drawers).map(byId).filter(Boolean);
+  const drawn = new Map(), waiting = new Set();
 
-  const axis = (title, more = {}) => ({
-    title: { display: true, text: title, color: colour("--soft") }, ticks: { color: colour("--soft") },
-    grid: { color: colour("--line") }, ...more,
+  function draw(id) {
+    if (drawn.has(id)) drawn.get(id).destroy();
+    drawn.delete(id);
+    const chart = drawers[id]();
+    if (chart) drawn.set(id, chart);
+    document.documentElement.dataset.charts = drawn.size;
+  }
+
+  function next() {
+    const [id] = waiting;
+    waiting.delete(id);
+    draw(id);
+    if (waiting.size) requestAnimationFrame(next);
+  }
+
+  function ask(id) {
+    waiting.add(id);
+    if (waiting.size === 1) requestAnimationFrame(next);
+  }
+
+  document.documentElement.dataset.charts = 0;
+  const view = new IntersectionObserver((entries) => {
+    for (const { isIntersecting, target } of entries) {
+      if (isIntersecting) view.unobserve(target), ask(target.id);
+    }
+  }, { rootMargin: "100px" });
+  const again = () => [...drawn.keys()].forEach(ask);
+
+  // ---- filters
+
+  const value = (id) => (byId(id) ? byId(id).value : "");
+  const words = () => value("case").toLowerCase().split(/[\s,]+/).filter(Boolean);
+  const has = (text, wanted) => wanted.every((word) => text.toLowerCase().includes(word));
+  const fits = (one) => (!value("measure") || one.measure === value("measure")) && (!value("machine") || one.machine === value("machine"));
+  const listed = () => (data.trend ? data.trend.series.filter((one) => fits(one) && has(one.case, words())) : []);
+
+  // A table or an item that has nothing left is hidden with its heading, so that no empty shell stands there.
+  function hide() {
+    const wanted = words();
+    for (const one of document.querySelectorAll("[data-case]")) {
+      one.hidden = !has(one.dataset.case, wanted) || (one.dataset.measure !== undefined && !fits(one.dataset));
+    }
+    for (const one of document.querySelectorAll(".works article, #steps-table tbody tr")) one.hidden = !one.querySelector("[data-case]:not([hidden])");
+    const found = listed(), narrowed = wanted.length || value("measure") || value("machine");
+    list(found);
+    byId("matches").textContent = data.trend && narrowed ? `${found.length} of ${data.trend.series.length} trends` : "";
+    if (data.trend && !found.includes(chosen)) choose(best(found));
+  }
+
+  // ---- the cases' trends
+
+  const newest = (one) => (one.steps.length ? one.steps[one.steps.length - 1] : null);
+  const best = (found) => found.reduce((most, one) => (!most || (newest(one) ? newest(one).x : -1) > (newest(most) ? newest(most).x : -1) ? one : most), null);
+
+  function cell(name, text, kind = "") {
+    const made = document.createElement(name);
+    made.textContent = text;
+    made.className = kind;
+    return made;
+  }
+
+  function row(one) {
+    const made = document.createElement("tr"), head = document.createElement("th"), button = cell("button", one.case), step = newest(one);
+    button.replaceChildren(...one.case.split(/(?<=\/)/).flatMap((part) => [part, document.createElement("wbr")]));
+    button.type = "button";
+    button.addEventListener("click", () => choose(one));
+    head.scope = "row";
+    head.append(button);
+    made.append(head, cell("td", one.measure === "relative" ? "time" : one.measure, "no"), cell("td", one.now, "n"),
+      cell("td", step ? step.text : "none", step ? (step.change > 0 ? "n slower" : "n faster") : "n no"));
+    if (one === chosen) made.setAttribute("aria-current", "true");
+    made.one = one;
+    return made;
+  }
+
+  function list(found) {
+    const table = byId("trend-table");
+    if (!table) return;
+    table.tBodies[0].replaceChildren(...(all ? found : found.slice(0, ROWS)).map(row));
+    byId("more").hidden = all || found.length <= ROWS;
+    byId("more").textContent = `Show all ${found.length}`;
+  }
+
+  function choose(one) {
+    chosen = one;
+    for (const each of byId("trend-table").tBodies[0].rows) {
+      if (each.one === one) each.setAttribute("aria-current", "true");
+      else each.removeAttribute("aria-current");
+    }
+    const machine = one && data.trend.machines.find((each) => each.key === one.machine);
+    byId("trend-title").textContent = one ? `${one.case}, ${data.trend.measures[one.measure]}${data.trend.machines.length > 1 ? `; ${machine.name}` : ""}` : "No case fits the filter.";
+    byId("trend-point").textContent = "";
+    if (drawn.has("trend-chart")) ask("trend-chart");
+  }
+
+  // From commit to commit by the arrow keys, where decimation has left a point.
+  let at = null;
+  function step(event) {
+    const chart = drawn.get("trend-chart"), way = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+    if (!chart || !way) return;
+    event.preventDefault();
+    const points = chart.getDatasetMeta(0).data, last = points.length - 1;
+    at = at === null || at > last ? last : Math.min(last, Math.max(0, at + way));
+    const where = [{ datasetIndex: 0, index: at }];
+    chart.setActiveElements(where);
+    chart.tooltip.setActiveElements(where, points[at].getProps(["x", "y"]));
+    chart.update("none");
+    const { x } = chart.data.datasets[0].data[at];
+    byId("trend-point").textContent = [charts.title(x), ...charts.label(chosen, x)].join(" · ");
+  }
+
+  // ---- at work
+
+  byId("filters").addEventListener("submit", (event) => event.preventDefault());
+  for (const id of ["case", "measure", "machine"]) if (byId(id)) byId(id).addEventListener("input", hide);
+  if (byId("more")) byId("more").addEventListener("click", () => { all = true; hide(); });
+  if (byId("against")) byId("against").addEventListener("change", () => ask("speed-chart"));
+  if (byId("trend-chart")) canvas("trend-chart").addEventListener("keydown", step);
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", again);
+  let opened = [];
+  addEventListener("beforeprint", () => {
+    document.documentElement.classList.add("printing");
+    opened = [...document.querySelectorAll("details:not([open])")];
+    for (const one of opened) one.open = true;
+    for (const { id } of places) draw(id);
   });
-
-  function speed() {
-    const works = data.speed;
-    const low = Math.min(0.8, ...works.map((work) => work.lowest)), high = Math.max(1.25, ...works.map((work) => work.highest));
-    const first = Math.floor(Math.log2(low)), last = Math.ceil(Math.log2(high));
-    const every = Math.ceil(((last - first) * 75) / canvas("speed-chart").parentElement.clientWidth); // so that labels have room
-    const ticks = [];
-    for (let power = first; power <= last; power++) if (power % every === 0) ticks.push({ value: 2 ** power });
-    return new Chart(canvas("speed-chart"), {
-      type: "bar",
-      data: {
-        labels: works.map((work) => work.name),
-        datasets: [{
-          data: works.map((work) => work.ratio), base: 1, barThickness: 16,
-          backgroundColor: works.map((work) => colour(work.ratio >= 1 ? "--bar" : "--bar-slow")),
-        }],
-      },
-      options: {
-        indexAxis: "y", maintainAspectRatio: false, animation: false,
-        scales: {
-          x: axis("times as fast as malloc", {
-            type: "logarithmic", min: 2 ** first, max: 2 ** last,
-            afterBuildTicks: (scale) => { scale.ticks = ticks; },
-            ticks: { color: colour("--soft"), maxRotation: 0, autoSkip: false, callback: (value) => `${value < 1 ? `1/${1 / value}` : value} ×` },
-            grid: { color: (line) => colour(line.tick && line.tick.value === 1 ? "--ink" : "--line") },
-          }),
-          y: { ticks: { color: colour("--ink"), font: { family: "ui-monospace, monospace" } }, grid: { display: false } },
-        },
-        plugins: {
-          legend: { display: false },
-          tooltip: { callbacks: { label: (item) => {
-            const work = works[item.dataIndex];
-            return `${short(work.ratio)} × on average; all sizes: ${short(work.lowest)} to ${short(work.highest)}`;
-          } } },
-        },
-      },
-      plugins: [spans],
-    });
-  }
-
-  function pool(id, key, title) {
-    const labels = [...new Map(data.pool.flatMap((one) => one.rows).map((row) => [row.bytes, row.label])).entries()]
-      .sort((one, other) => one[0] - other[0]);
-    const colours = ["--bar", "--bar-slow", "--second", "--good"].map(colour);
-    return new Chart(canvas(id), {
-      type: "line",
-      data: {
-        labels: labels.map(([, label]) => label),
-        datasets: data.pool.map((one, at) => {
-          const best = (point) => one.best.bytes === labels[point][0];
-          return {
-            label: one.traffic || "iobuf",
-            data: labels.map(([bytes]) => { const row = one.rows.find((each) => each.bytes === bytes); return row ? row[key] : null; }),
-            borderColor: colours[at % 4], backgroundColor: colours[at % 4], tension: 0.2,
-            pointRadius: labels.map((_, point) => (best(point) ? 7 : 3)), pointStyle: labels.map((_, point) => (best(point) ? "rectRot" : "circle")),
-          };
-        }).concat(data.malloc && data.malloc[key] ? [{
-          label: "malloc, the same work", data: labels.map(() => data.malloc[key]), borderColor: colour("--soft"), borderDash: [6, 4],
-          borderWidth: 1.5, pointRadius: 0,
-        }] : []),
-      },
-      options: {
-        maintainAspectRatio: false, animation: false, interaction: { mode: "index", intersect: false },
-        scales: { x: axis("block size of the pool"), y: axis(title, { beginAtZero: true }) },
-        plugins: { legend: { labels: { color: colour("--soft"), usePointStyle: true, pointStyle: "line" } } },
-      },
-    });
-  }
-
-  function draw() {
-    for (const chart of charts) chart.destroy();
-    charts = [];
-    if (data.speed.length) charts.push(speed());
-    if (data.pool.length) charts.push(pool("pool-time", "ns", "ns per buffer"), pool("pool-held", "held", "bytes held per live byte"));
-    document.documentElement.dataset.charts = charts.length;
-  }
-
-  draw();
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
-  addEventListener("beforeprint", () => charts.forEach((chart) => chart.resize()));
+  addEventListener("afterprint", () => {
+    document.documentElement.classList.remove("printing");
+    for (const one of opened) one.open = false;
+    again();
+  });
+  hide();
+  for (const place of places) view.observe(place);
 })();

@@ -75,44 +75,72 @@ def test_scripts_pass_the_status_on(script):
     check(done, 2, "--nothing")
 
 
+def report(folder):
+    """The page of one folder alone, without what the repository has recorded."""
+    return iobuf("report", "--results", folder, "--recorded", folder)
+
+
 class TestReport:
     def test_without_results_names_the_command(self, tmp_path):
-        check_one_line(iobuf("report", "--results", tmp_path), 3, "run scripts/run")
+        check_one_line(report(tmp_path), 3, "run scripts/run")
 
     @pytest.mark.parametrize("kind", ["fuzz", "bench", "replay", "run"])
     def test_truncated_result_is_named(self, tmp_path, kind):
         sample.write(tmp_path)
         path = tmp_path / f"{kind}.json"
         path.write_text(json.dumps(sample.bench())[:100])
-        check_one_line(iobuf("report", "--results", tmp_path), 3, f"{kind}.json", "again")
+        check_one_line(report(tmp_path), 3, f"{kind}.json", "again")
 
     @pytest.mark.parametrize("content", ["", "[]", "null", "{}", '{"kind": "bench", "schema": 1}', '{"kind": "fuzz", "schema": 2}',
                                          '{"kind": "fuzz", "schema": 1}', '{"kind": "fuzz", "schema": 1, "fuzzed": 7}'])
     def test_wrong_result_is_one_line(self, tmp_path, content):
         sample.write(tmp_path)
         (tmp_path / "fuzz.json").write_text(content)
-        check_one_line(iobuf("report", "--results", tmp_path), 3, "again")
+        check_one_line(report(tmp_path), 3, "again")
 
     def test_random_bytes_are_one_line(self, tmp_path):
         sample.write(tmp_path)
         (tmp_path / "bench.json").write_bytes(bytes(range(256)) * 100)
-        check_one_line(iobuf("report", "--results", tmp_path), 3, "bench.json")
+        check_one_line(report(tmp_path), 3, "bench.json")
 
     def test_folder_that_is_a_file(self, tmp_path):
         path = tmp_path / "file"
         path.write_text("")
-        check_one_line(iobuf("report", "--results", path), 3)
+        check_one_line(iobuf("report", "--results", path, "--recorded", tmp_path), 3)
 
     @pytest.mark.parametrize("kind", ["fuzz", "bench", "replay"])
     def test_one_part_alone_makes_a_page(self, tmp_path, kind):
         sample.write(tmp_path, **{other: None for other in ("fuzz", "bench", "replay") if other != kind})
-        check(iobuf("report", "--results", tmp_path), 0, "index.html")
+        check(report(tmp_path), 0, "index.html")
 
     def test_failed_write_keeps_the_old_page(self, tmp_path):
         sample.write(tmp_path)
         (tmp_path / "index.html").mkdir()
-        check_one_line(iobuf("report", "--results", tmp_path), 3)
+        check_one_line(report(tmp_path), 3)
         assert not list(tmp_path.glob(".index*"))
+
+    @pytest.mark.parametrize("name", ["peers", "compare", "coverage", "calibration"])
+    def test_wrong_result_of_any_part_is_one_line(self, tmp_path, name):
+        sample.write(tmp_path)
+        (tmp_path / f"{name}.json").write_text(json.dumps({"schema": 1, "kind": name}))
+        check_one_line(report(tmp_path), 3, "again")
+
+    @pytest.mark.parametrize("bad", ['{"schema": 1, "kind": "compare"}', '{"schema": 2, "kind": "compare"}', '{"schema": 1, "ki', "7", "\x00"])
+    def test_bad_recorded_line_is_named_and_loses_nothing(self, tmp_path, bad):
+        sample.write(tmp_path)
+        (tmp_path / "compare.jsonl").write_text("\n".join([json.dumps(sample.compare()), bad, json.dumps(sample.compare()), ""]))
+        check_one_line(report(tmp_path), 0, "compare.jsonl:2")
+        assert "compare.jsonl:2" in (tmp_path / "index.html").read_text()
+
+    def test_recorded_results_alone_make_a_page(self, tmp_path):
+        (tmp_path / "bench.jsonl").write_text(json.dumps(sample.bench()) + "\n")
+        check(report(tmp_path), 0, "index.html")
+        assert "scripts/iobuf bench</code>, recorded" in (tmp_path / "index.html").read_text()
+
+    def test_screenshot_is_a_picture(self, tmp_path):
+        sample.write(tmp_path)
+        check(iobuf("report", "--results", tmp_path, "--recorded", tmp_path, "--screenshot", tmp_path / "page.png"), 0, "page.png")
+        assert (tmp_path / "page.png").read_bytes().startswith(b"\x89PNG")
 
 
 class TestReplay:

@@ -6,7 +6,7 @@ import shutil
 
 import click
 
-from suite import build, command as commands, options, reach, say
+from suite import build, command as commands, machine, options, reach, say, store
 from suite.paths import BUILD, ROOT, TARGETS, corpus, shown
 
 BUILDS = {"plain": "coverage", "checked": "coverage-checked"}  # the library as shipped, and what only checked builds have
@@ -33,6 +33,7 @@ def command(unreachable, results, as_json):
     Exit status: 0 all is reached or named, 1 not so or a check failed, 2 wrong usage, 3 could not run.
     """
     found = measure(unreachable, results / "coverage")
+    store.write_json(results / "coverage.json", machine.stamp("scripts/iobuf coverage") | {"kind": "coverage"} | found)
     if as_json:
         click.echo(json.dumps(found, indent=1))
     else:

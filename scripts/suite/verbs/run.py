@@ -4,6 +4,7 @@ import time
 import click
 
 from suite import build, engines, machine, options, say, store
+from suite.page import pool, state
 from suite.paths import TARGETS, shown
 from suite.verbs import bench, fuzz, replay, report
 
@@ -57,7 +58,7 @@ def command(quick, record, results):
 
     replay.show(replayed)
     fuzz.show(fuzzed)
-    show(report.speed(measured), report.pool_sizes(measured))
+    show(state.speed(measured), pool.sizes(measured))
     click.echo(f"took {summary['seconds']['total']:.0f} s; the page: {shown(page)}")
     failed = replayed["failed"] or measured["errors"] or any(row["failures"] for row in fuzzed["fuzzed"])
     return 1 if failed else 0
