@@ -48,12 +48,8 @@ def command(aa, trials, layouts, measures, part, name, show_only, record, summar
     done = calibration.read(record, setup)
     todo = [] if show_only else [trial for trial in list(calibration.plan(aa, trials, layouts))[first::every]
                                  if trial.measure in measures and trial.key() not in done]
-    with say.Steps(f"{len(todo)} trials", max(1, len(todo))) as steps:
-        for at, trial in enumerate(todo):
-            steps.at(at, " ".join(str(word) for word in (trial.what, trial.measure, trial.path or "", trial.percent or "", trial.number)))
-            with silence():
-                row = calibration.run(trial, head, setup)
-            store.append_line(record, row)
+    if todo:
+        make(todo, head, setup, record)
     rows = list(calibration.read(record, setup).values())
     if not rows:
         raise say.Stop(f"{shown(record)} has no trial of this library, these benchmarks and this way to compare")
@@ -64,6 +60,15 @@ def command(aa, trials, layouts, measures, part, name, show_only, record, summar
     else:
         show(found)
     return 0
+
+
+def make(todo, head, setup, record):
+    with say.Steps(f"{len(todo)} trials", len(todo)) as steps:
+        for at, trial in enumerate(todo):
+            steps.at(at, " ".join(str(word) for word in (trial.what, trial.measure, trial.path, trial.percent, trial.number) if word is not None))
+            with silence():
+                row = calibration.run(trial, head, setup)
+            store.append_line(record, row)
 
 
 @contextlib.contextmanager
