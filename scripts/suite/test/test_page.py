@@ -312,6 +312,7 @@ def test_all_is_reached_by_keys(browser):
     assert reached[0] == "To the results" and reached[-1] == "CANVAS"
     assert [name for name in reached if name in ("case", "measure", "machine", "against")] == ["case", "measure", "machine", "against"]
     assert outlines == {"solid"}
+    see(browser, "trend-chart")  # the keys walk on what is drawn
     browser.press("ArrowLeft"), browser.press("ArrowLeft")
     assert browser.run("document.getElementById('trend-point').textContent").startswith(f"{23:012x}"[:7])
     browser.run("document.querySelector('#trend-table tbody tr:last-child button').focus()")

@@ -72,9 +72,9 @@ class TestSteps:
 
     def test_trials_count_what_they_say(self):
         assert change_point_trials.matched([20, 50], [21, 22, 60]) == [20]
-        sure, none = change_point_trials.measure(2, [(0.01, 0.1, False), (0.01, 0.0, False)])["rows"]
-        assert (sure["precision"], sure["recall"], sure["steps"]) == (1, 1, 4) and sure["delay_median"] <= 2
-        assert none["recall"] is None and none["false_per_1000"] == 0
+        sure, none = change_point_trials.measure(10, [(0.01, 0.1, False), (0.01, 0.0, False)])["rows"]
+        assert (sure["recall"], sure["steps"]) == (1, 20) and sure["precision"] == round(20 / sure["found"], 3) >= 0.9 and sure["delay_median"] <= 2
+        assert none["recall"] is None and none["false_per_1000"] <= 2 and none["found"] > 0  # the seeds give one that is none: it is counted
 
 
 # -- the history
