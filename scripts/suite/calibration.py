@@ -35,17 +35,16 @@ class Trial:
 def plan(aa, trials, layouts):
     """Every trial that a calibration has, first those of a commit with itself; the exact measure needs each slowdown but a few times."""
     for measure in MEASURES:
+        few = trials if measure == "time" else min(2, trials)
         for number in range(aa):
             yield Trial(AA, measure, number)
-        for number in range(trials):
+        for number in range(layouts if measure == "time" else min(few, layouts)):
+            for path in LAYOUTS:
+                yield Trial(LAYOUT, measure, number, path)
+        for number in range(few):
             for percent in PERCENTS:
                 for path in PATHS:
-                    if measure == "time" or number < 3:
-                        yield Trial(SLOW, measure, number, path, percent)
-        for number in range(layouts):
-            for path in LAYOUTS:
-                if measure == "time" or number < 3:
-                    yield Trial(LAYOUT, measure, number, path)
+                    yield Trial(SLOW, measure, number, path, percent)
 
 
 def setup(head):
@@ -53,7 +52,7 @@ def setup(head):
     found = hashlib.sha256()
     for part in ("lib/src", "lib/include", "lib/CMakeLists.txt", "bench", "CMakeLists.txt"):
         found.update(revision.git("rev-parse", f"{head.commit}:{part}")[1].encode())
-    found.update(repr((compare.ROUNDS, compare.MIN_TIME, compare.LEVEL, tracked.TRACKED, compare.budgets(), callgrind.FIRST,
+    found.update(repr((compare.ROUNDS, compare.MOST_ROUNDS, compare.WIDTH, compare.MIN_TIME, compare.LEVEL, tracked.TRACKED, compare.budgets(), callgrind.FIRST,
                        callgrind.SECOND)).encode())
     return found.hexdigest()[:12]
 

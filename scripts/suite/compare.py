@@ -6,7 +6,8 @@ only ever adds. So a round's ratio has in it all that differs from run to run wi
 first of all, and what is the same in most of the rounds has one.
 
 A case is suspected when Wilcoxon's signed-rank test says so after Bonferroni's correction for the number of cases, and the median
-of the ratios is beyond its budget. It is a verdict only when as many rounds again, which know nothing of the first, say the same."""
+of the ratios is beyond its budget. It is a verdict only when a second run of rounds, which knows nothing of the first, says the same.
+A case whose ratio is not known well enough by then gets more rounds; the width of its interval alone decides that."""
 import concurrent.futures
 import dataclasses
 import pathlib
@@ -19,8 +20,10 @@ from suite import build, callgrind, gbench, revision, say, stats, tracked
 from suite.paths import ROOT, shown
 
 ROUNDS, MIN_TIME = 20, 0.0005
+MOST_ROUNDS = 3  # times those, at most, for a case whose interval reaches further than WIDTH
+WIDTH = 0.015
 FEWEST_ROUNDS = 12  # with fewer, the test cannot reach the level that so many cases need
-LEVEL = 0.01  # of one false suspicion in all cases of a run; of two runs that agree, the product
+LEVEL = 0.05  # of one false suspicion in all cases of a run; of two runs that agree, the product
 BUDGETS = ROOT / "bench" / "budgets.toml"
 SAME, FASTER, SLOWER, UNCONFIRMED, NOT_MEASURED = "same", "improvement", "regression", "not confirmed", "not measured"
 NO_DIFFERENCE = "no difference"
@@ -128,27 +131,33 @@ def times(base, head, chosen, budget, rounds, errors, randomly=random):
 def measured(base, head, todo, rounds, errors, title, randomly):
     """{case: [(ns of base, ns of head)]}, a pair for each round that went well."""
     pairs = {case.case: [] for case in todo}
-    broken = set()
     with tempfile.TemporaryDirectory(dir=revision.FOLDER) as place, say.Steps(f"{title}: {rounds} rounds", rounds) as steps:
-        for at in range(rounds):
-            steps.at(at, f"round {at + 1}")
+        for at in range(MOST_ROUNDS * rounds):
+            todo = [case for case in todo if not any(error["case"] == case.case for error in errors)]
+            if at >= rounds:
+                todo = [case for case in todo if (stats.noise(stats.median_ratio(*zip(*pairs[case.case]))) or 0) > WIDTH]
+            if not todo:
+                break
+            steps.at(min(at, rounds - 1), f"round {at + 1}" + (f": {', '.join(case.case for case in todo)}" if at >= rounds else ""))
             linked = [revision.linked_anew(side.program, randomly.randrange(1, 2**31), pathlib.Path(place) / f"side{number}")
                       for number, side in enumerate((base, head))]
             for case in randomly.sample(todo, len(todo)):
-                if case.case in broken:
-                    continue
-                pair = {}
                 try:
-                    for number in randomly.sample((0, 1), 2):
-                        pair[number] = least(linked[number], (base, head)[number].env, case)
+                    pairs[case.case].append(one_pair(linked, (base, head), case, randomly))
                 except say.Stop as stop:
-                    broken.add(case.case)  # what it measured before is kept, and is too little
-                    side = ("base", "head")[number]
-                    errors.append({"case": case.case, "message": f"time of the {side}: " + " ".join(str(stop).split())})
-                    pairs[case.case] = []
-                    continue
-                pairs[case.case].append((pair[0], pair[1]))
+                    errors.append({"case": case.case, "message": " ".join(str(stop).split())})
+                    pairs[case.case] = []  # what it measured before is no result of a program that breaks
     return pairs
+
+
+def one_pair(linked, sides, case, randomly):
+    took = {}
+    for number in randomly.sample((0, 1), 2):
+        try:
+            took[number] = least(linked[number], sides[number].env, case)
+        except say.Stop as stop:
+            raise say.Stop(f"time of the {('base', 'head')[number]}: {stop}") from None
+    return took[0], took[1]
 
 
 def least(program, env, case):

@@ -1,6 +1,8 @@
 """Any commit, or the working tree, as a benchmark program built outside the tree: its library under its own benchmarks or under those
 of another, with the same compiler and flags whoever asks."""
+import contextlib
 import dataclasses
+import fcntl
 import hashlib
 import pathlib
 import re
@@ -84,21 +86,35 @@ def bench_of(library, bench=None, patch=None):
     # All of one length: paths are in the program and on its stack, and move what lies behind them.
     folder = FOLDER / hashlib.sha256("\0".join(what).encode()).hexdigest()[:16]
     program = folder / "build" / gbench.PROGRAM
-    if not (folder / "complete").is_file():
-        shutil.rmtree(folder, ignore_errors=True)
-        source = folder / "source"
-        source.mkdir(parents=True)
-        export(bench, source, ("CMakeLists.txt", "bench", "corpus/traces"))
-        export(library, source, ("lib",))
-        # Only lib is the library's own; without tests the rest of the tree is not asked for.
-        if patch:
-            command.run(["patch", "-p1", "--quiet", "--no-backup-if-mismatch", "-d", source, "-i", patch], log=folder / "patch.log")
-        with say.step(f"build {library.name}" + (f" with {patch.stem}" if patch else "")):
-            ready(library, folder / "configure.log", ["cmake", "-S", source, "-B", folder / "build", *OPTIONS,
-                                                      f"-DCMAKE_C_FLAGS={FLAGS}", f"-DCMAKE_CXX_FLAGS={FLAGS}"])
-            ready(library, folder / "build.log", ["cmake", "--build", folder / "build", "-j", build.cpus(), "--target", "iobuf_bench"])
-        (folder / "complete").touch()
+    with alone(folder):
+        if not (folder / "complete").is_file():
+            make(folder, library, bench, patch)
     return program
+
+
+@contextlib.contextmanager
+def alone(folder):
+    """While another process builds the same, this one waits."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with open(folder.with_suffix(".lock"), "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def make(folder, library, bench, patch):
+    shutil.rmtree(folder, ignore_errors=True)
+    source = folder / "source"
+    source.mkdir(parents=True)
+    export(bench, source, ("CMakeLists.txt", "bench", "corpus/traces"))
+    export(library, source, ("lib",))
+    # Only lib is the library's own; without tests the rest of the tree is not asked for.
+    if patch:
+        command.run(["patch", "-p1", "--quiet", "--no-backup-if-mismatch", "-d", source, "-i", patch], log=folder / "patch.log")
+    with say.step(f"build {library.name}" + (f" with {patch.stem}" if patch else "")):
+        ready(library, folder / "configure.log", ["cmake", "-S", source, "-B", folder / "build", *OPTIONS,
+                                                  f"-DCMAKE_C_FLAGS={FLAGS}", f"-DCMAKE_CXX_FLAGS={FLAGS}"])
+        ready(library, folder / "build.log", ["cmake", "--build", folder / "build", "-j", build.cpus(), "--target", "iobuf_bench"])
+    (folder / "complete").touch()
 
 
 def built_by(program):
