@@ -3,7 +3,9 @@ with itself, with the same code laid out otherwise, and with known slowdowns pla
 import dataclasses
 import hashlib
 import json
+import pathlib
 import random
+import tempfile
 
 from suite import callgrind, compare, machine, revision, say, stats, store, tracked
 from suite.paths import RESULTS, ROOT, shown
@@ -92,7 +94,7 @@ known = {}
 
 def loops_for(head, path, percent, measure):
     """How many turns of the planted loop make the path's case so many percent dearer, and the share that this is: from what the case costs
-    without and with many turns, which is linear. Of instructions, what the patch itself costs is a part of it."""
+    without and with many turns, which is linear; what the patch itself costs is a part of it."""
     if (path, measure) not in known:
         plain, patched = revision.bench_of(head), revision.bench_of(head, patch=PATCHES / f"{path}.patch")
         case = next(case for case in tracked.TRACKED if case.case == case_of(path, measure))
@@ -113,16 +115,17 @@ def count_slope(plain, patched, case, many=20_000):
 
 
 def time_slope(plain, patched, case, many=50_000, rounds=30):
-    """In time, a patch that does not loop costs what the case costs: what both differ by is where their code lies."""
-    ratios = []
-    base = []
-    for _ in range(rounds):
-        loops = random.sample((0, many), 2)
-        took = {number: compare.least(patched, {LOOPS: str(number)}, case) for number in loops}
-        ratios.append(took[many] / took[0])
-        base.append(took[0])
-    ns = stats.median(base)
-    return ns, ns, ns * (stats.median(ratios) - 1) / many
+    """All three are measured round by round, by programs linked anew, as a comparison does."""
+    base, idle, busy = [], [], []
+    with tempfile.TemporaryDirectory(dir=revision.FOLDER) as place:
+        for _ in range(rounds):
+            first, second = (revision.linked_anew(program, random.randrange(1, 2**31), pathlib.Path(place) / name)
+                             for program, name in ((plain, "side0"), (patched, "side1")))
+            base.append(compare.least(first, None, case))
+            idle.append(compare.least(second, {LOOPS: "0"}, case) / base[-1])
+            busy.append(compare.least(second, {LOOPS: str(many)}, case) / base[-1])
+    ns, none = stats.median(base), stats.median(idle)
+    return ns, ns * none, ns * (stats.median(busy) - none) / many
 
 
 # ---- what is recorded
