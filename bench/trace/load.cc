@@ -1,6 +1,8 @@
 /* Reading is read.h's; here the threads' events are put into one order and every claim of the trace is checked. */
 #include "trace/load.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <unordered_map>
 
@@ -338,6 +340,74 @@ bool load_trace(const std::string &path, Scale scale, std::size_t reserve, Trace
     if (!wrong.empty())
         *error = path + ": " + wrong;
     return wrong.empty();
+}
+
+namespace
+{
+
+bool write_all(int fd, const void *bytes, std::size_t size)
+{
+    const char *at = static_cast<const char *>(bytes);
+    while (size > 0) {
+        const ssize_t count = write(fd, at, size);
+        if (count <= 0)
+            return false;
+        at += count;
+        size -= static_cast<std::size_t>(count);
+    }
+    return true;
+}
+
+bool read_all(int fd, void *bytes, std::size_t size)
+{
+    char *at = static_cast<char *>(bytes);
+    while (size > 0) {
+        const ssize_t count = read(fd, at, size);
+        if (count <= 0)
+            return false;
+        at += count;
+        size -= static_cast<std::size_t>(count);
+    }
+    return true;
+}
+
+template <class T> bool save(int fd, const std::vector<T> &values)
+{
+    const std::size_t count = values.size();
+    return write_all(fd, &count, sizeof count) && write_all(fd, values.data(), count * sizeof(T));
+}
+
+template <class T> bool restore(int fd, std::vector<T> *values)
+{
+    std::size_t count = 0;
+    if (!read_all(fd, &count, sizeof count))
+        return false;
+    values->resize(count);
+    return read_all(fd, values->data(), count * sizeof(T));
+}
+
+} // namespace
+
+bool save_trace(int fd, const Trace &trace)
+{
+    return save(fd, trace.events) && save(fd, trace.groups) && save(fd, trace.sources) && save(fd, trace.octaves) &&
+           save<std::uint64_t>(fd, {trace.slots, trace.threads, trace.largest, trace.allocs, trace.peak_live, trace.duration}) &&
+           lseek(fd, 0, SEEK_SET) == 0;
+}
+
+bool load_saved(int fd, Trace *trace)
+{
+    std::vector<std::uint64_t> numbers;
+    if (!restore(fd, &trace->events) || !restore(fd, &trace->groups) || !restore(fd, &trace->sources) ||
+        !restore(fd, &trace->octaves) || !restore(fd, &numbers) || numbers.size() != 6)
+        return false;
+    trace->slots = numbers[0];
+    trace->threads = numbers[1];
+    trace->largest = numbers[2];
+    trace->allocs = numbers[3];
+    trace->peak_live = numbers[4];
+    trace->duration = numbers[5];
+    return true;
 }
 
 } // namespace bench

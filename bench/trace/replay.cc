@@ -4,10 +4,14 @@
  *   iobuf_replay_trace --sizes 4096,16384 FILE
  *   LD_PRELOAD=libjemalloc.so.2 iobuf_replay_trace --malloc jemalloc FILE
  */
+#include <sys/mman.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <numeric>
 
 #include "peers/malloc_account.h"
@@ -53,6 +57,7 @@ struct Arguments {
     std::uint64_t seed = 1;
     Scale scale = Scale::kSame;
     unsigned pinned_below = 25;
+    int saved = -1;
 };
 
 [[noreturn]] void usage(const std::string &problem)
@@ -114,6 +119,8 @@ void take_value(const std::string &option, const std::string &value, Arguments *
         arguments->scale = value == "same" ? Scale::kSame : value == "half" ? Scale::kHalf : Scale::kDouble;
     } else if (option == "--pinned-below") {
         arguments->pinned_below = static_cast<unsigned>(number(option, value, 1, 100));
+    } else if (option == "--saved") {
+        arguments->saved = static_cast<int>(number(option, value, 0, 1 << 20)); /* of this program to itself: see begin_anew() */
     } else {
         usage("there is no option " + option);
     }
@@ -308,6 +315,20 @@ void measure(const Arguments &arguments, const Trace &trace, std::vector<Run> *r
         }
 }
 
+/* This program again, with the trace and nothing that loading it left in the heap. */
+[[noreturn]] void begin_anew(const Trace &trace, int argc, char **argv)
+{
+    const int fd = memfd_create("trace", 0);
+    if (fd < 0 || !save_trace(fd, trace))
+        die(std::strerror(errno));
+    std::string saved = "--saved=" + std::to_string(fd);
+    std::vector<char *> arguments(argv, argv + argc);
+    arguments.push_back(saved.data());
+    arguments.push_back(nullptr);
+    execv("/proc/self/exe", arguments.data());
+    die(std::strerror(errno));
+}
+
 } // namespace
 } // namespace bench
 
@@ -318,8 +339,14 @@ int main(int argc, char **argv)
     malloc_prove(arguments.malloc);
     Trace trace;
     std::string error;
-    if (!load_trace(arguments.path, arguments.scale, arguments.reserve, &trace, &error))
+    if (arguments.saved >= 0) {
+        if (!load_saved(arguments.saved, &trace))
+            die("what was saved of the trace cannot be read");
+    } else if (!load_trace(arguments.path, arguments.scale, arguments.reserve, &trace, &error)) {
         die(error.c_str());
+    } else if (!arguments.malloc.empty()) {
+        begin_anew(trace, argc, argv);
+    }
     std::vector<Run> runs;
     for (const std::size_t size : arguments.malloc.empty() ? arguments.sizes : std::vector<std::size_t>{0}) {
         runs.emplace_back();

@@ -57,7 +57,8 @@ struct LatencyResult {
 /* The same for the same trace and choice, on every run. `pinned_below` is in percent. */
 MemoryResult replay_memory(const Trace &trace, const PoolChoice &choice, unsigned pinned_below);
 
-/* ns for the whole trace, after one replay that is not timed, so that the pool has its bufs: the fastest of at least two. */
+/* ns of the processor for the whole trace, after one replay that is not timed, so that the pool has its bufs: the fastest of at
+ * least two. */
 double replay_time(const Trace &trace, const PoolChoice &choice);
 
 /* Each alloc and release on its own; also after one that is not timed. */

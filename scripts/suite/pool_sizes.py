@@ -18,7 +18,7 @@ PREFER = {"memory": 0.8, "balanced": 0.5, "speed": 0.2}
 WEIGHTS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 
 # Rounds of time, and by how much the cost of a size may exceed the best at every weight and still get them: all sizes get the
-# first round, those that may win at some weight the others. Memory is exact and needs one run.
+# first round; each further stage at most half of them, those that may win at some weight. Memory is exact and needs one run.
 STAGES = ((1, None), (3, 0.20), (4, 0.08))
 ROUNDS = sum(rounds for rounds, _ in STAGES)
 SAME = 0.01  # costs that differ by less are alike: the smaller buf is taken then
@@ -95,13 +95,14 @@ def sweep(measure, sizes, stages=STAGES):
 
 
 def survivors(table, alive, margin):
-    """Those whose cost comes near the least at one weight at least."""
-    kept = set()
+    """The half of them whose cost comes nearest to the least at some weight, and none that is further from it than the margin."""
+    excess = dict.fromkeys(alive, math.inf)
     for weight in WEIGHTS:
         costs = weighed(table, alive, weight)
         least = min(costs.values())
-        kept.update(size for size in alive if costs[size] <= least + margin)
-    return [size for size in alive if size in kept]
+        excess = {size: min(excess[size], costs[size] - least) for size in alive}
+    bound = sorted(excess.values())[(len(alive) - 1) // 2]
+    return [size for size in alive if excess[size] <= min(bound, margin)]
 
 
 def nanoseconds(row):
@@ -149,7 +150,7 @@ def recommend(replay, name, sizes=SIZES, prefer="balanced", steps=None):
     at("memory of all sizes, then time")
     table, alive, trace = sweep(replay, sizes)
     chosen = best(table, alive, weight)
-    on_front = front(table, alive)
+    on_front = front(table, sizes)
     runs = {"made": replay.runs, "all": len(sizes) * (1 + ROUNDS)}
     at("latency")
     latencies, _ = replay(sorted({*on_front, chosen}), "latency")
@@ -157,10 +158,10 @@ def recommend(replay, name, sizes=SIZES, prefer="balanced", steps=None):
     moves = {scale: scaled(replay, sizes, alive, weight, scale, chosen) for scale in ("half", "double")}
     rows = [row(table, size, on_front, chosen, latencies) for size in sizes]
     return {"name": name, "trace": trace, "prefer": prefer, "memory_weight": weight, "recommended_bytes": chosen,
-            "reason": reason(table, alive, chosen, prefer), "advice": advice(table, alive, chosen), "front": on_front,
+            "reason": reason(table, alive, chosen, prefer), "advice": advice(table, chosen), "front": on_front,
             "by_traffic": {"half": moves["half"], "same": chosen, "double": moves["double"]},
             "by_weight": [{"memory_weight": each, "bytes": best(table, alive, each)} for each in WEIGHTS],
-            "runs": runs, "sizes": rows}
+            "runs": runs, "noise": noise(rows), "sizes": rows}
 
 
 def scaled(replay, sizes, alive, weight, scale, now):
@@ -188,6 +189,13 @@ def row(table, size, on_front, chosen, latencies):
             "memory": memory}
 
 
+def noise(rows):
+    """Half the width of the intervals of the sizes that got all rounds, as a share: the median, without the choice itself."""
+    widths = [stats.noise({"low": row["time_low"], "high": row["time_high"]}) for row in rows
+              if row["rounds"] == ROUNDS and row["time_low"] is not None and row["time_low"] != row["time_high"]]
+    return stats.median(widths) if widths else None
+
+
 def share(value):
     return f"{100 * value:.0f} %"
 
@@ -211,7 +219,7 @@ def human_bytes(size):
 def reason(table, alive, chosen, prefer):
     """One sentence: what the size costs, against the fastest and the smallest."""
     fastest = min(alive, key=lambda size: nanoseconds(table[size]))
-    least = min(alive, key=lambda size: (held(table[size]), size))
+    least = min(table, key=lambda size: (held(table[size]), size))
     time = nanoseconds(table[chosen]) / nanoseconds(table[fastest]) - 1
     memory = held(table[chosen]) / held(table[least]) - 1
     said = [f"it holds {table[chosen]['memory']['held_per_live']:.2f} bytes for each live one at the peak"]
@@ -226,9 +234,9 @@ def reason(table, alive, chosen, prefer):
 MUCH, MOST_OF = 2.0, 0.25  # bytes held per byte live, and the share of the held bytes that one cause must have to be named
 
 
-def advice(table, alive, chosen):
+def advice(table, chosen):
     """What to do where even the least memory is much."""
-    least = min(alive, key=lambda size: (held(table[size]), size))
+    least = min(table, key=lambda size: (held(table[size]), size))
     if table[least]["memory"]["held_per_live"] < MUCH:
         return []
     parts, whole = table[chosen]["memory"]["at_peak"], held(table[chosen])

@@ -5,7 +5,7 @@ import time
 
 import click
 
-from suite import machine, options, pool_sizes, say, store
+from suite import machine, options, pool_sizes, say, stats, store
 
 
 @click.command(short_help="Which size of bufs fits my traffic?")
@@ -97,6 +97,8 @@ def show(one):
     half, double = (pool_sizes.human(size) if size else "nothing left to replay" for size in (one["by_traffic"]["half"], one["by_traffic"]["double"]))
     click.echo(f"half the traffic: {half}; double: {double}. Weight of memory from 0 to 1: {by_weight(one['by_weight'])}.")
     click.echo(f"{one['runs']['made']} replays of {one['runs']['all']} that all sizes in full would take.")
+    if one["noise"] is not None and one["noise"] > stats.NOISE_LIMIT:
+        click.echo(f"Time is known to ±{pool_sizes.share(one['noise'])} only: the machine did other things. Memory is exact.")
     for text in one["advice"]:
         click.echo(f"No size holds little: {text}.")
     if one.get("mallocs"):
