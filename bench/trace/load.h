@@ -53,8 +53,9 @@ enum class Scale { kSame, kHalf, kDouble };
 constexpr std::uint64_t kLargestSlice = std::uint64_t{1} << 30;
 constexpr std::uint64_t kMostLive = std::uint64_t{1} << 32;
 
-/* False, and *error is one line that names the file and the place. `reserve` replaces every slice's own, unless it is SIZE_MAX. */
-bool load_trace(const std::string &path, Scale scale, std::size_t reserve, Trace *trace, std::string *error);
+/* False, and *error is one line that names the file and the place. `partial` takes what can be read of it. `reserve` replaces
+ * every slice's own, unless it is SIZE_MAX. */
+bool load_trace(const std::string &path, bool partial, Scale scale, std::size_t reserve, Trace *trace, std::string *error);
 
 /* What a replay needs of it, to and from a file descriptor, so that a process can begin with a trace and nothing else in its heap:
  * what a malloc holds is judged by how it grows, and what loading left free would be used up first. False: errno says why. */

@@ -23,8 +23,10 @@ struct Raw {
     Kind kind;
 };
 
-/* False, and *wrong says what and where, without the file's name. A file of which a part is lost is wrong. */
-bool read_trace(const std::string &path, std::vector<Raw> *events, std::map<std::uint32_t, std::string> *sites, std::string *wrong);
+/* False, and *wrong says what and where, without the file's name. Of a file that has no end, or of which a part is lost, what there
+ * is is taken only with `partial`. */
+bool read_trace(const std::string &path, bool partial, std::vector<Raw> *events, std::map<std::uint32_t, std::string> *sites,
+                std::string *wrong);
 
 } // namespace bench
 

@@ -43,6 +43,7 @@ constexpr const char *kHelp =
     "  --rounds N           of time, all sizes in each, in an order of its own; default 1\n"
     "  --seed N             of that order; default 1\n"
     "  --scale HOW          same, half or double: traffic thinned or laid over itself\n"
+    "  --partial            takes what can be read of a trace that is cut off\n"
     "  --pinned-below P     a buf is pinned if its slices fill less than P percent of it; default 25\n"
     "Times are ns for one event, over a replay by one thread, after one replay that is not timed.\n";
 
@@ -57,6 +58,7 @@ struct Arguments {
     std::uint64_t seed = 1;
     Scale scale = Scale::kSame;
     unsigned pinned_below = 25;
+    bool partial = false;
     int saved = -1;
 };
 
@@ -134,6 +136,10 @@ Arguments take_arguments(int argc, char **argv)
         if (argument == "--help") {
             std::fputs(kHelp, stdout);
             std::exit(0);
+        }
+        if (argument == "--partial") {
+            arguments.partial = true;
+            continue;
         }
         const std::size_t equals = argument.find('=');
         if (argument.rfind("--", 0) != 0) {
@@ -342,7 +348,7 @@ int main(int argc, char **argv)
     if (arguments.saved >= 0) {
         if (!load_saved(arguments.saved, &trace))
             die("what was saved of the trace cannot be read");
-    } else if (!load_trace(arguments.path, arguments.scale, arguments.reserve, &trace, &error)) {
+    } else if (!load_trace(arguments.path, arguments.partial, arguments.scale, arguments.reserve, &trace, &error)) {
         die(error.c_str());
     } else if (!arguments.malloc.empty()) {
         begin_anew(trace, argc, argv);

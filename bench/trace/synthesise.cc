@@ -11,7 +11,7 @@
 #include <string>
 #include <vector>
 
-#include "trace/write.h"
+#include "trace/trace.h"
 #include "workload/plan.h"
 
 namespace bench
@@ -32,6 +32,7 @@ constexpr const char *kHelp =
     "  --reserve N         spare bytes in front of each buffer; default 0\n"
     "  --coalesce N        each N buffers that a thread allocates one after the other are coalesced; default 0: none are\n"
     "  --seed N            default 1\n"
+    "  --text              the text form, not the binary one\n"
     "DIST: constant:N, uniform:LOW:HIGH, log:LOW:HIGH (each octave as likely as the other), or\n"
     "  two:LOW:HIGH:PERCENT (LOW for so many, HIGH for the others). One buffer is allocated each microsecond.\n";
 
@@ -91,6 +92,7 @@ struct Traffic {
     std::uint32_t allocs = 100000;
     std::string sizes = "log:64:16384", lifetimes = "log:1:1000", forever_sizes;
     std::uint32_t forever = 0, threads = 1, handover = 0, reserve = 0, coalesce = 0, seed = 1;
+    bool text = false;
     std::string path;
 };
 
@@ -102,6 +104,10 @@ Traffic take_arguments(int argc, char **argv)
         if (option == "--help") {
             std::fputs(kHelp, stdout);
             std::exit(0);
+        }
+        if (option == "--text") {
+            traffic.text = true;
+            continue;
         }
         if (option.rfind("--", 0) != 0) {
             if (!traffic.path.empty())
@@ -156,7 +162,7 @@ struct Due {
 class Maker
 {
   public:
-    Maker(const Traffic &traffic, TraceWriter *out)
+    Maker(const Traffic &traffic, std::vector<struct trace_event> *out)
         : traffic_(traffic), out_(*out), random_(traffic.seed), sizes_("--sizes", traffic.sizes),
           lifetimes_("--lifetimes", traffic.lifetimes),
           forever_("--forever-sizes", traffic.forever_sizes.empty() ? traffic.sizes : traffic.forever_sizes), runs_(traffic.threads)
@@ -168,7 +174,7 @@ class Maker
         for (std::uint64_t turn = 0; turn < traffic_.allocs; turn++) {
             const std::uint64_t now = turn * 1000;
             for (; !due_.empty() && due_.top().at <= turn; due_.pop())
-                out_.release(due_.top().thread, now, due_.top().id);
+                out_.push_back({now, due_.top().id, 0, 0, due_.top().thread, 0, TRACE_RELEASE});
             const std::uint32_t thread = random_.between(0, traffic_.threads - 1);
             alloc(turn, thread, now);
         }
@@ -190,7 +196,7 @@ class Maker
         const std::uint64_t id = run->next++;
         const bool forever = random_.between(1, 100) <= traffic_.forever;
         const std::uint32_t size = forever ? forever_.draw(&random_) : sizes_.draw(&random_);
-        out_.alloc(thread, now, id, size, traffic_.reserve, forever ? 2 : 1);
+        out_.push_back({now, id, size, traffic_.reserve, thread, forever ? 2u : 1u, TRACE_ALLOC});
         const std::uint64_t life = std::uint64_t{1} + lifetimes_.draw(&random_);
         const bool hand = random_.between(1, 100) <= traffic_.handover;
         const Due due = {turn + life, id, hand ? (thread + 1) % traffic_.threads : thread};
@@ -202,19 +208,37 @@ class Maker
         if (++run->count < traffic_.coalesce)
             return;
         run->count = 0;
-        out_.coalesce(thread, now, id + 1 - traffic_.coalesce, traffic_.coalesce);
+        out_.push_back({now, id + 1 - traffic_.coalesce, traffic_.coalesce, 0, thread, 0, TRACE_COALESCE});
         for (std::uint64_t of = id + 1 - traffic_.coalesce; !forever && of <= id; of++)
             due_.push(Due{due.at, of, due.thread});
     }
 
     const Traffic &traffic_;
-    TraceWriter &out_;
+    std::vector<struct trace_event> &out_;
     Random random_;
     const Distribution sizes_, lifetimes_, forever_;
     std::vector<Run> runs_;
     std::priority_queue<Due, std::vector<Due>, std::greater<Due>> due_;
     std::uint64_t next_id_ = 1;
 };
+
+/* False, with errno, if not all could be written. */
+bool save(const Traffic &traffic, std::vector<struct trace_event> *events)
+{
+    static char usual[] = "made up";
+    static char stays[] = "made up, lives to the end";
+    struct trace_site sites[] = {{1, usual}, {2, stays}};
+    struct trace trace = {};
+    trace.events = events->data();
+    trace.count = events->size();
+    trace.sites = sites;
+    trace.site_count = 2;
+    std::FILE *const file = std::fopen(traffic.path.c_str(), "wb");
+    if (file == nullptr)
+        return false;
+    const bool fine = traffic.text ? trace_save_text(file, &trace) : trace_save_binary(file, &trace);
+    return std::fclose(file) == 0 && fine;
+}
 
 } // namespace
 } // namespace bench
@@ -223,11 +247,9 @@ int main(int argc, char **argv)
 {
     using namespace bench;
     const Traffic traffic = take_arguments(argc, argv);
-    TraceWriter out(traffic.path);
-    out.site(1, "made up");
-    out.site(2, "made up, lives to the end");
-    Maker(traffic, &out).make();
-    if (!out.close()) {
+    std::vector<struct trace_event> events;
+    Maker(traffic, &events).make();
+    if (!save(traffic, &events)) {
         std::fprintf(stderr, "iobuf_synthesise_trace: %s: %s\n", traffic.path.c_str(), std::strerror(errno));
         return 3;
     }

@@ -1,8 +1,11 @@
 """Which size of bufs fits the traffic of a trace: sweeps sizes through the replay program, and weighs time against memory."""
+import gzip
 import json
+import lzma
 import math
+import zlib
 
-from suite import build, command, peers, say, stats
+from suite import build, command, peers, say, stats, store
 from suite.paths import BUILD, CORPUS, shown
 
 PROGRAM = "bench/iobuf_replay_trace"
@@ -267,18 +270,39 @@ def mallocs(replay):
     return rows
 
 
+TRACE, XZ, GZIP = (b"IOBUFTRC", b"iobuf-trace "), b"\xfd7zXZ\0", b"\x1f\x8b"
+
+
+def unpacked(path):
+    """The file itself, or what is packed in it, as a file."""
+    with path.open("rb") as file:
+        first = file.read(12)
+    if not first.startswith((XZ, GZIP)):
+        return path
+    try:
+        content = (lzma if first.startswith(XZ) else gzip).decompress(path.read_bytes())
+    except (lzma.LZMAError, EOFError, OSError, zlib.error) as error:
+        raise say.Stop(f"{shown(path)} cannot be unpacked: {error}") from None
+    plain = BUILD / "pool-size" / path.with_suffix("").name
+    store.write_bytes(plain, content)
+    return plain
+
+
 def shipped():
     """The traces of the corpus, by their first bytes."""
     folder = CORPUS / "traces"
     for path in sorted(folder.iterdir()) if folder.is_dir() else ():
-        if path.is_file() and path.open("rb").read(12).startswith((b"IOBUFTRC", b"iobuf-trace ")):
-            yield path.stem, path
+        if path.is_file():
+            plain = unpacked(path)
+            with plain.open("rb") as file:
+                if file.read(12).startswith(TRACE):
+                    yield path.name.partition(".")[0], plain
 
 
 def traces(given):
     """(name, file) of each trace to sweep."""
     if given:
-        return [(shown(given), given)]
+        return [(shown(given), unpacked(given))]
     found = list(shipped())
     return found or [(name, make(name, arguments)) for name, arguments in WORKLOADS.items()]
 

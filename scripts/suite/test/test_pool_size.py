@@ -1,5 +1,6 @@
 """pool-size on made-up traces of which the answer is known; what it makes of wrong ones; what its shortcut costs."""
 import json
+import lzma
 import random
 
 import pytest
@@ -205,7 +206,7 @@ def test_every_malloc_that_is_installed_replays(made):
     (HEAD + "T 1 1 alloc 1 10\nT 1 2 rel", "cut off"), (HEAD + "T 1 1 alloc 1 10\nT 1 2 release 2\n", "slice 2, which was never allocated"),
     (HEAD + "T 1 1 alloc 1 10\nT 1 2 release 1\nT 1 3 release 1\n", "released twice"), (HEAD + "T 1 1 alloc 1 10\nT 1 2 alloc 1 10\n", "allocated twice"),
     (HEAD + f"T 1 1 alloc 1 {2**31}\n", "above the limit"), (HEAD + f"T 1 1 alloc 1 {2**64}\n", "line 2"), (HEAD + "T 1 1 allot 1 10\n", "line 2"),
-    (HEAD + "T 1 5 alloc 1 10\nT 1 4 alloc 2 10\n", "goes back"), (HEAD + "T 1 1 alloc 1 10\nT 1 2 coalesce 1 9\n", "coalesces 9"),
+    (HEAD + "T 1 1 alloc 1 10\nT 1 2 coalesce 1 9\n", "coalesces 9"), (HEAD + "# nothing\n", "no events"),
     (HEAD + "T 1 1 alloc 1 10\nT 1 2 release 1\nT 1 3 truncate 1 4 back\n", "no longer allocated"),
 ], ids=lambda value: None if "\n" in value or not value else value.replace(" ", "-"))
 def test_a_wrong_trace_is_one_line_and_no_recommendation(tmp_path, content, word):
@@ -213,6 +214,47 @@ def test_a_wrong_trace_is_one_line_and_no_recommendation(tmp_path, content, word
     done = iobuf("pool-size", "--trace", tmp_path / "t", "--json", "--results", tmp_path)
     check_one_line(done, 3, word, str(tmp_path / "t"))
     assert not done.stdout and not (tmp_path / "pool-size.json").exists()
+
+
+class TestBinary:
+    def broken(self, tmp_path, content, *words):
+        (tmp_path / "t").write_bytes(content)
+        done = iobuf("pool-size", "--trace", tmp_path / "t", "--json", "--results", tmp_path)
+        check_one_line(done, 3, str(tmp_path / "t"), *words)
+        assert not done.stdout and not (tmp_path / "pool-size.json").exists()
+
+    @pytest.mark.parametrize("left", [1, 0.97, 0.5, 0.1])
+    def test_one_that_is_cut_off_gets_no_recommendation(self, made, tmp_path, left):
+        whole = made["messages"].read_bytes()
+        self.broken(tmp_path, whole[:int(len(whole) * left) - 1], "--partial")
+
+    def test_what_is_left_of_it_is_taken_if_asked_for(self, made, tmp_path):
+        whole = made["messages"].read_bytes()
+        (tmp_path / "t").write_bytes(whole[:len(whole) // 2])
+        done = iobuf("pool-size", "--trace", tmp_path / "t", "--partial", "--sizes", FEW, "--json", "--results", tmp_path)
+        check(done, 0)
+        found = json.loads(done.stdout)
+        assert found["partial"] and 0 < found["trace"]["events"] < 30000
+
+    def test_one_of_another_version_or_with_a_changed_byte_is_refused(self, made, tmp_path):
+        whole = bytearray(made["messages"].read_bytes())
+        self.broken(tmp_path, whole[:8] + b"\x02" + whole[9:], "version")
+        whole[len(whole) // 2] ^= 1
+        self.broken(tmp_path, whole, "CRC")
+
+    def test_both_forms_and_packed_ones_say_the_same(self, made, tmp_path):
+        maker = pool_sizes.build.program("release", pool_sizes.MAKER)
+        found = []
+        for form in ([], ["--text"]):
+            pool_sizes.output(maker, ["--allocs", 5000, "--coalesce", 3, "--threads", 2, *form, tmp_path / "t"])
+            found.append(memory(tmp_path / "t", (4096,)))
+            (tmp_path / "t.xz").write_bytes(lzma.compress((tmp_path / "t").read_bytes()))
+            found.append(memory(pool_sizes.unpacked(tmp_path / "t.xz"), (4096,)))
+        assert found[0] == found[1] == found[2] == found[3]
+
+    def test_a_packed_one_that_is_cut_off_is_one_line(self, made, tmp_path):
+        (tmp_path / "t.xz").write_bytes(lzma.compress(made["messages"].read_bytes())[:-100])
+        check_one_line(iobuf("pool-size", "--trace", tmp_path / "t.xz", "--json"), 3, "t.xz", "cannot be unpacked")
 
 
 def test_random_bytes_never_get_a_recommendation(tmp_path):

@@ -15,11 +15,12 @@ from suite import machine, options, pool_sizes, say, stats, store
 @click.option("--reserve", type=click.IntRange(0, 65536), help="Spare bytes in front of each slice, instead of those in the trace.")
 @click.option("--cache", type=click.IntRange(min=0), help="Bytes of free bufs that the pool keeps; default: the library's 64 MiB.")
 @click.option("--pinned-below", type=click.IntRange(1, 100), default=25, show_default=True, help="A buf of which slices fill less than this percentage is pinned.")
+@click.option("--partial", is_flag=True, help="Take what can be read of a trace that is cut off: of a program that was killed, say.")
 @click.option("--mallocs", is_flag=True, help="Also replay through malloc, and each of jemalloc, mimalloc and tcmalloc that is installed.")
 @options.results
 @options.as_json
 @options.verbose
-def command(trace, prefer, sizes, reserve, cache, pinned_below, mallocs, results, as_json):
+def command(trace, prefer, sizes, reserve, cache, pinned_below, partial, mallocs, results, as_json):
     """Replay a trace through the library for many sizes of bufs, and recommend one.
 
     \b
@@ -38,9 +39,12 @@ def command(trace, prefer, sizes, reserve, cache, pinned_below, mallocs, results
     recommendation.
     """
     tried = parse_sizes(sizes)
+    if trace is not None and not trace.is_file():
+        raise say.Stop(f"{trace}: there is no such file")
     arguments = ["--pinned-below", pinned_below]
     arguments += [] if reserve is None else ["--reserve", reserve]
     arguments += [] if cache is None else ["--cache", cache]
+    arguments += ["--partial"] if partial else []
     words = ["scripts/iobuf pool-size", *([f"--trace {trace}"] if trace else []), f"--prefer {prefer}", *([f"--sizes {sizes}"] if sizes else []),
              *(str(word) for word in arguments), *(["--mallocs"] if mallocs else [])]
     start = time.monotonic()
@@ -52,7 +56,7 @@ def command(trace, prefer, sizes, reserve, cache, pinned_below, mallocs, results
         if mallocs:
             one["mallocs"] = pool_sizes.mallocs(replay)
         found.append(one)
-    result = machine.stamp(" ".join(words)) | {"kind": pool_sizes.KIND, "seconds": round(time.monotonic() - start, 1)} | whole(found, prefer)
+    result = machine.stamp(" ".join(words)) | {"kind": pool_sizes.KIND, "partial": partial, "seconds": round(time.monotonic() - start, 1)} | whole(found, prefer)
     store.write_json(results / "pool-size.json", result)
     if as_json:
         click.echo(json.dumps(result, indent=1))
