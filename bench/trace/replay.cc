@@ -342,7 +342,8 @@ int main(int argc, char **argv)
 {
     using namespace bench;
     const Arguments arguments = take_arguments(argc, argv);
-    malloc_prove(arguments.malloc);
+    if (!arguments.malloc.empty())
+        malloc_prove(arguments.malloc); /* else it is only where the bufs come from */
     Trace trace;
     std::string error;
     if (arguments.saved >= 0) {
