@@ -86,15 +86,22 @@ class Replay:
 def sweep(measure, sizes, stages=STAGES):
     """The table of all sizes: memory once, time in stages. `measure` is a Replay, or what answers as one."""
     memory, trace = measure(sizes, "memory")
-    table = {size: {"bytes": size, "memory": memory[size]["memory"], "rounds_ns": []} for size in sizes}
+    table = {size: {"bytes": size, "memory": memory[size]["memory"], "rounds_ns": [], "rounds": []} for size in sizes}
     alive = list(sizes)
     for rounds, margin in stages:
         if margin is not None:
             alive = survivors(table, alive, margin)
-        timed, _ = measure(alive, "time", rounds)
-        for size in alive:
-            table[size]["rounds_ns"] += timed[size]["rounds_ns"]
+        more_time(measure, table, alive, rounds)
     return table, alive, trace
+
+
+def more_time(measure, table, sizes, rounds):
+    """Further rounds of these; each round has a number, by which those of two sizes are paired."""
+    first = 1 + max((number for row in table.values() for number in row["rounds"]), default=-1)
+    timed, _ = measure(sizes, "time", rounds)
+    for size in sizes:
+        table[size]["rounds_ns"] += timed[size]["rounds_ns"]
+        table[size]["rounds"] += range(first, first + rounds)
 
 
 def survivors(table, alive, margin):
@@ -146,25 +153,24 @@ def front(table, sizes):
     return [size for size in sizes if not beaten(size)]
 
 
-def recommend(replay, name, sizes=SIZES, prefer="balanced", steps=None):
+def recommend(replay, name, sizes=SIZES, prefer="balanced"):
     """The whole answer for one trace."""
     weight = PREFER[prefer]
-    at = steps or (lambda _: None)
-    at("memory of all sizes, then time")
     table, alive, trace = sweep(replay, sizes)
     chosen = best(table, alive, weight)
+    runs = {"search": replay.runs, "all": len(sizes) * (1 + ROUNDS)}
+    scarce = [size for size in front(table, sizes) if len(table[size]["rounds"]) < stats.FEWEST_PAIRS]
+    if scarce:  # no part in the choice: for their intervals
+        more_time(replay, table, [*scarce, chosen], stats.FEWEST_PAIRS)
     on_front = front(table, sizes)
-    runs = {"made": replay.runs, "all": len(sizes) * (1 + ROUNDS)}
-    at("latency")
     latencies, _ = replay(sorted({*on_front, chosen}), "latency")
-    at("half and double traffic")
     moves = {scale: scaled(replay, sizes, alive, weight, scale, chosen) for scale in ("half", "double")}
     rows = [row(table, size, on_front, chosen, latencies) for size in sizes]
     return {"name": name, "trace": trace, "prefer": prefer, "memory_weight": weight, "recommended_bytes": chosen,
             "reason": reason(table, alive, chosen, prefer), "advice": advice(table, chosen), "front": on_front,
             "by_traffic": {"half": moves["half"], "same": chosen, "double": moves["double"]},
             "by_weight": [{"memory_weight": each, "bytes": best(table, alive, each)} for each in WEIGHTS],
-            "runs": runs, "noise": noise(rows), "sizes": rows}
+            "runs": runs | {"made": replay.runs}, "noise": noise(rows, chosen), "sizes": rows}
 
 
 def scaled(replay, sizes, alive, weight, scale, now):
@@ -183,8 +189,9 @@ def scaled(replay, sizes, alive, weight, scale, now):
 def row(table, size, on_front, chosen, latencies):
     """What is known of one size. Ratios are those of rounds in which both were measured."""
     of = table[size]
-    pairs = min(len(of["rounds_ns"]), len(table[chosen]["rounds_ns"]))
-    sure = stats.median_ratio(of["rounds_ns"][:pairs], table[chosen]["rounds_ns"][:pairs])
+    ours, theirs = (dict(zip(table[each]["rounds"], table[each]["rounds_ns"])) for each in (size, chosen))
+    both = sorted(ours.keys() & theirs.keys())
+    sure = stats.median_ratio([ours[number] for number in both], [theirs[number] for number in both])
     memory = of["memory"]
     return {"bytes": size, "ns": nanoseconds(of), "events_per_second": 1e9 / nanoseconds(of), "time_ratio": sure["ratio"], "time_low": sure["low"],
             "time_high": sure["high"], "rounds": len(of["rounds_ns"]), "held_per_live": memory["held_per_live"], "peak_held": memory["peak_held"],
@@ -192,10 +199,10 @@ def row(table, size, on_front, chosen, latencies):
             "memory": memory}
 
 
-def noise(rows):
-    """Half the width of the intervals of the sizes that got all rounds, as a share: the median, without the choice itself."""
+def noise(rows, chosen):
+    """Half the width of the intervals, as a share: the median over the sizes that have one, without the choice itself."""
     widths = [stats.noise({"low": row["time_low"], "high": row["time_high"]}) for row in rows
-              if row["rounds"] == ROUNDS and row["time_low"] is not None and row["time_low"] != row["time_high"]]
+              if row["bytes"] != chosen and row["time_low"] is not None]
     return stats.median(widths) if widths else None
 
 

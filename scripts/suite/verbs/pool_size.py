@@ -100,7 +100,8 @@ def show(one):
     click.echo(one["reason"])
     half, double = (pool_sizes.human(size) if size else "nothing left to replay" for size in (one["by_traffic"]["half"], one["by_traffic"]["double"]))
     click.echo(f"half the traffic: {half}; double: {double}. Weight of memory from 0 to 1: {by_weight(one['by_weight'])}.")
-    click.echo(f"{one['runs']['made']} replays of {one['runs']['all']} that all sizes in full would take.")
+    click.echo(f"The search took {one['runs']['search']} replays of the {one['runs']['all']} that all sizes in full would take; "
+               f"{one['runs']['made']} with intervals for the front, latency and other traffic.")
     if one["noise"] is not None and one["noise"] > stats.NOISE_LIMIT:
         click.echo(f"Time is known to ±{pool_sizes.share(one['noise'])} only: the machine did other things. Memory is exact.")
     for text in one["advice"]:
