@@ -228,6 +228,7 @@ static struct {
     ino_t inode;
     uint32_t chunks;
     bool forked;
+    bool failed; /* and it was said */
 } out = {.handle = -1};
 
 static atomic_bool recording; /* relaxed, but for what is said below: a stale value records an event more or less */
@@ -315,17 +316,18 @@ static void write_chunk(struct trace_chunk *chunk)
 {
     const int error = errno;
     lock(&out.locked);
-    bool fine = out.handle >= 0 || open_file();
-    if (fine && !still_ours()) {
-        complain("cannot write", out.path, "the program closed it");
-        fine = false;
+    if (!out.failed) {
+        out.failed = out.handle < 0 && !open_file();
+        if (!out.failed && !still_ours()) {
+            complain("cannot write", out.path, "the program closed it");
+            out.failed = true;
+        } else if (!out.failed && !write_all(chunk->bytes, trace_chunk_seal(chunk, out.chunks++))) {
+            complain("cannot write", out.path, strerror(errno));
+            out.failed = true;
+        }
+        if (out.failed)
+            atomic_store_explicit(&recording, false, memory_order_relaxed);
     }
-    if (fine && !write_all(chunk->bytes, trace_chunk_seal(chunk, out.chunks++))) {
-        complain("cannot write", out.path, strerror(errno));
-        fine = false;
-    }
-    if (!fine)
-        atomic_store_explicit(&recording, false, memory_order_relaxed);
     unlock(&out.locked);
     errno = error;
 }
@@ -407,7 +409,8 @@ static void end_trace(void)
         unlock(&at->locked);
     }
     trace_chunk_begin(&last, 0);
-    write_chunk(&last);
+    if (out.chunks != 0) /* none writes beside this any more */
+        write_chunk(&last);
     unlock(&list_locked);
 }
 

@@ -7,10 +7,11 @@ import subprocess
 import click
 
 from suite import build, command as commands, options, say
-from suite.paths import shown
+from suite.paths import BUILD, shown
 
 LARGEST = 1 << 30  # TRACE_LARGEST in bench/trace/trace.h
 PRESET = "release"
+PATIENCE = 2  # seconds
 
 
 @click.group(short_help="Record a program's buffers; look at, convert and cut traces.")
@@ -30,7 +31,13 @@ def command():
 
 
 def program():
-    build.ensure(PRESET, ["iobuf_trace"])
+    """What looks at a trace takes no time: only a first build is worth a line."""
+    quiet = say.quiet
+    say.quiet = quiet or (BUILD / PRESET / "bench/iobuf_trace").is_file()
+    try:
+        build.ensure(PRESET, ["iobuf_trace"])
+    finally:
+        say.quiet = quiet
     return build.program(PRESET, "bench/iobuf_trace")
 
 
@@ -115,9 +122,12 @@ def run(line, environment):
         raise say.Stop(f"{line[0]} cannot be run: {error.strerror}") from None
     try:
         return process.wait()
-    except KeyboardInterrupt:  # the terminal sent it to the program as well
-        process.send_signal(signal.SIGTERM)
-        return process.wait()
+    except KeyboardInterrupt:  # a terminal sends it to the program as well, and some programs take a second signal for impatience
+        try:
+            return process.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            process.terminate()
+            return process.wait()
 
 
 # ---- info, text, binary, cut
