@@ -1,7 +1,7 @@
 /* The two forms of a trace; FORMAT.md describes them. Whatever is read may be damaged or made up: every length is compared with
  * what is left, and every event of a chunk is believed only when the chunk's CRC fits.
  */
-#include "trace.h"
+#include "trace/trace.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -529,7 +529,9 @@ static bool load_text(struct loading *loading, char *text)
     if (strcmp(first + 12, "1") != 0)
         return say(loading->wrong, loading->wrong_room, "it is of version '%.20s', and this program reads %u: record it again",
                    first + 12, TRACE_VERSION);
-    for (size_t number = 2; text != NULL && *text != '\0'; number++) {
+    if (text == NULL)
+        return say(loading->wrong, loading->wrong_room, "line 1: the trace is cut off here");
+    for (size_t number = 2; *text != '\0'; number++) {
         char *const line = strsep(&text, "\n");
         if (text == NULL)
             return say(loading->wrong, loading->wrong_room, "line %zu: the trace is cut off here", number);
