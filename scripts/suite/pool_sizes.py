@@ -167,7 +167,7 @@ def recommend(replay, name, sizes=SIZES, prefer="balanced"):
     moves = {scale: scaled(replay, sizes, alive, weight, scale, chosen) for scale in ("half", "double")}
     rows = [row(table, size, on_front, chosen, latencies) for size in sizes]
     return {"name": name, "trace": trace, "prefer": prefer, "memory_weight": weight, "recommended_bytes": chosen,
-            "reason": reason(table, alive, chosen, prefer), "advice": advice(table, chosen), "front": on_front,
+            "reason": reason(table, alive, chosen, prefer), "advice": advice(table, chosen), "edge": edge(sizes, chosen), "front": on_front,
             "by_traffic": {"half": moves["half"], "same": chosen, "double": moves["double"]},
             "by_weight": [{"memory_weight": each, "bytes": best(table, alive, each)} for each in WEIGHTS],
             "runs": runs | {"made": replay.runs}, "noise": noise(rows, chosen), "sizes": rows}
@@ -241,6 +241,11 @@ def reason(table, alive, chosen, prefer):
     return f"{human(chosen)}: " + ", ".join(said) + f"; with {by}, no size that was tried costs less by more than 1 %."
 
 
+def edge(sizes, chosen):
+    """Whether the answer may lie beyond what was tried: "least", "most" or None."""
+    return "least" if chosen == min(sizes) else "most" if chosen == max(sizes) else None
+
+
 MUCH, MOST_OF = 2.0, 0.25  # bytes held per byte live, and the share of the held bytes that one cause must have to be named
 
 
@@ -255,7 +260,8 @@ def advice(table, chosen):
              "tail": "slices do not divide the buf: try a size that is a multiple of the most frequent one",
              "rounding": "slices larger than a buf are rounded up: give large ones a pool of their own",
              "cached": "free bufs are kept: lower max_cached_bytes, or trim when traffic falls"}
-    return [text for part, text in words.items() if parts[part] >= MOST_OF * whole]
+    largest = max(words, key=parts.get)
+    return [text for part, text in words.items() if part == largest or parts[part] >= MOST_OF * whole]
 
 
 def mallocs(replay):

@@ -60,7 +60,8 @@ class TestKnownAnswers:
         done = iobuf("pool-size", "--trace", write(tmp_path / "t", allocs(3000, 3000)), "--sizes", "3072,4096,5120", "--prefer", "memory", "--json",
                      "--results", tmp_path)
         check(done, 0)
-        assert json.loads(done.stdout)["recommended_bytes"] == 3072
+        found = json.loads(done.stdout)
+        assert (found["recommended_bytes"], found["edge"], found["advice"]) == (3072, "least", [])
 
     def test_reserve_and_rounding_are_named(self, tmp_path):
         found = memory(write(tmp_path / "t", allocs(1000, 10, 24)), (1024, 700))
@@ -201,7 +202,16 @@ def test_json_has_the_answer_and_a_row_of_every_size(made, tmp_path):
 
 
 def test_the_table_names_the_choice_and_how_it_moves(made, tmp_path):
-    check(iobuf("pool-size", "--trace", made["pinning"], "--sizes", FEW, "--results", tmp_path), 0, "->", "half the traffic", "Weight of memory", "pinned")
+    check(iobuf("pool-size", "--trace", made["pinning"], "--sizes", "16384,65536", "--results", tmp_path), 0, "->", "half the traffic", "Weight of memory",
+          "No size holds little: long-lived slices pin bufs")
+
+
+def test_without_a_trace_there_is_one_answer_for_all_that_is_shipped(tmp_path):
+    done = iobuf("pool-size", "--sizes", "2048,16384", "--json", "--results", tmp_path)
+    check(done, 0)
+    found = json.loads(done.stdout)
+    assert len(found["traces"]) > 1 and found["recommended_bytes"] in (2048, 16384)
+    assert all(pool_sizes.human(one["recommended_bytes"]) + " for " + one["name"] in found["reason"] for one in found["traces"])
 
 
 def test_every_malloc_that_is_installed_replays(made):

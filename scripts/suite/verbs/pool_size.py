@@ -104,6 +104,8 @@ def show(one):
                f"{one['runs']['made']} with intervals for the front, latency and other traffic.")
     if one["noise"] is not None and one["noise"] > stats.NOISE_LIMIT:
         click.echo(f"Time is known to ±{pool_sizes.share(one['noise'])} only: the machine did other things. Memory is exact.")
+    if one["edge"]:
+        click.echo(f"That is the {one['edge']} that was tried: --sizes can try beyond it.")
     for text in one["advice"]:
         click.echo(f"No size holds little: {text}.")
     if one.get("mallocs"):
