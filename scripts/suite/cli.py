@@ -10,8 +10,8 @@ import click
 from suite import say
 
 VERBS = ("run", "test", "fuzz", "fuzz-speed", "replay", "minimise", "triage", "fault-sweep",
-         "mutants", "mutator-trials", "ci-trials", "change-point-trials", "corpus", "coverage", "bench", "compare", "calibrate", "track",
-         "report")
+         "mutants", "mutator-trials", "ci-trials", "change-point-trials", "corpus", "coverage", "bench", "compare", "calibrate", "track", "trace",
+         "pool-size", "report")
 
 FINE, FOUND, USAGE, COULD_NOT = 0, 1, 2, 3
 
@@ -40,6 +40,8 @@ def cli():
       scripts/iobuf bench --filter coalesce     iobuf against malloc, with confidence intervals
       scripts/iobuf compare main                what did the working tree cost?
       scripts/iobuf track --show                which commits changed the benchmarks, and by how much
+      scripts/iobuf trace record -- PROGRAM      what does it take from malloc?
+      scripts/iobuf pool-size --trace FILE      which size of bufs fits this traffic?
       scripts/iobuf report                      make the page from the latest results
       scripts/iobuf VERB --help                 options and examples of one verb
 

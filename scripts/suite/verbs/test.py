@@ -146,6 +146,8 @@ GROUPS = {
     "oss": (python("oss"), "what ClusterFuzzLite and OSS-Fuzz build and run"),
     "compare": (python("compare"), "two commits against each other: verdicts, budgets, the gate; its calibration; planted slowdowns"),
     "track": (python("track"), "the history of the benchmarks and the steps in it; broken lines, full disks, commits that crash"),
+    "trace": (python("trace"), "the recorder on real programs, killed, forking, with threads; traces that are damaged"),
+    "pool-size": (python("pool_size"), "the choice of a pool's size: known answers, wrong traces, what its shortcut costs"),
     "page": (python("page"), "the report page in a headless browser"),
 }
 
