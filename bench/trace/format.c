@@ -114,7 +114,7 @@ bool trace_chunk_put_site(struct trace_chunk *chunk, uint32_t number, const char
     *at++ = SITE_NAME;
     at = put_number(at, number);
     at = put_number(at, length);
-    memcpy(at, name, length);
+    memcpy(at, name, length); /* NOLINT(bugprone-not-null-terminated-result): its length is in front */
     chunk->size += (size_t)(at - start) + length;
     return true;
 }
