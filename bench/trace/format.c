@@ -114,7 +114,7 @@ bool trace_chunk_put_site(struct trace_chunk *chunk, uint32_t number, const char
     *at++ = SITE_NAME;
     at = put_number(at, number);
     at = put_number(at, length);
-    memcpy(at, name, length); /* NOLINT(bugprone-not-null-terminated-result): its length is in front */
+    memcpy(at, name, length);
     chunk->size += (size_t)(at - start) + length;
     return true;
 }
@@ -130,6 +130,7 @@ size_t trace_chunk_seal(struct trace_chunk *chunk, uint32_t number)
 
 void trace_file_header(uint8_t header[TRACE_FILE_HEADER])
 {
+    /* NOLINTNEXTLINE(bugprone-not-null-terminated-result): eight bytes, no string */
     memcpy(header, TRACE_MAGIC, 8);
     put32(header + 8, TRACE_VERSION);
 }
