@@ -130,6 +130,7 @@ size_t trace_chunk_seal(struct trace_chunk *chunk, uint32_t number)
 
 void trace_file_header(uint8_t header[TRACE_FILE_HEADER])
 {
+    /* NOLINTNEXTLINE(bugprone-not-null-terminated-result): eight bytes, no string */
     memcpy(header, TRACE_MAGIC, 8);
     put32(header + 8, TRACE_VERSION);
 }

@@ -439,9 +439,8 @@ static void put(struct recorder *recorder, enum trace_kind kind, uint64_t id, si
     if (atomic_load_explicit(&recording, memory_order_relaxed)) {
         if (LIKELY(recorder->quota != 0) || take_quota(recorder)) {
             struct trace_event event = {.time = now() - start, .id = id, .bytes = size, .kind = kind};
-            if (recorder->chunk.size != 0 && event.time - recorder->opened > TOO_OLD)
-                flush(recorder);
-            else if (TRACE_CHUNK_ROOM - recorder->chunk.size < TRACE_EVENT_ROOM)
+            const bool full = TRACE_CHUNK_ROOM - recorder->chunk.size < TRACE_EVENT_ROOM;
+            if (full || (recorder->chunk.size != 0 && event.time - recorder->opened > TOO_OLD))
                 flush(recorder);
             if (recorder->chunk.size == 0)
                 recorder->opened = event.time;

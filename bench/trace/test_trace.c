@@ -179,6 +179,24 @@ static void a_changed_byte_is_found_wherever_it_is(void **state)
     free(trace.events);
 }
 
+static void a_chunk_that_is_missing_ends_what_can_be_read(void **state)
+{
+    (void)state;
+    struct trace trace = made(4, 300);
+    struct trace back;
+    uint8_t *bytes = NULL;
+    const size_t size = saved(&trace, true, &bytes);
+    const size_t first = TRACE_CHUNK_HEADER + bytes[TRACE_FILE_HEADER] + 256u * bytes[TRACE_FILE_HEADER + 1];
+    memmove(bytes + TRACE_FILE_HEADER, bytes + TRACE_FILE_HEADER + first, size - TRACE_FILE_HEADER - first);
+    assert_true(load(bytes, size - first, &back));
+    assert_false(back.ended);
+    assert_int_equal(back.count, 0);
+    assert_int_equal(back.lost_bytes, size - first - TRACE_FILE_HEADER);
+    trace_free(&back);
+    free(bytes);
+    free(trace.events);
+}
+
 static void a_text_cut_within_a_line_is_refused(void **state)
 {
     (void)state;
@@ -288,6 +306,7 @@ int main(void)
         cmocka_unit_test(both_forms_give_back_what_was_written),
         cmocka_unit_test(a_binary_cut_at_any_byte_is_read_up_to_there),
         cmocka_unit_test(a_changed_byte_is_found_wherever_it_is),
+        cmocka_unit_test(a_chunk_that_is_missing_ends_what_can_be_read),
         cmocka_unit_test(a_text_cut_within_a_line_is_refused),
         cmocka_unit_test(random_bytes_are_no_trace),
         cmocka_unit_test(nonsense_with_the_right_crc_is_no_trace),

@@ -19,7 +19,7 @@ extern "C" {
 #define TRACE_MAGIC "IOBUFTRC"
 #define TRACE_FILE_HEADER 12u
 #define TRACE_CHUNK_HEADER 16u
-#define TRACE_CHUNK_ROOM (16u * 1024u)    /* bytes of events in a chunk, at most */
+#define TRACE_CHUNK_ROOM ((size_t)16384)  /* bytes of events in a chunk, at most */
 #define TRACE_EVENT_ROOM 64u              /* no event takes more */
 #define TRACE_SITE_ROOM 1024u             /* no site's name is longer */
 #define TRACE_LARGEST ((uint64_t)1 << 30) /* above this nothing may be allocated: no pool is tuned for that */
