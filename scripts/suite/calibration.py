@@ -17,6 +17,9 @@ PATHS = {"alloc": "alloc_release/iobuf/1024", "release": "batch/iobuf/mixed", "c
 COUNTED_IN = {"reader": "reader/iobuf/100"}  # where it is not the same case
 LAYOUTS = ("layout-order", "layout-padding")
 MEASURES = ("instructions", "time")
+# What is compiled and planted. Not bench/CMakeLists.txt, which names other programs too.
+MEASURED = ("lib/src", "lib/include", "lib/CMakeLists.txt", "bench/cases", "bench/peers", "bench/workload", "bench/slowdowns", "bench/main.cc",
+            "bench/options.cc", "bench/options.h", "bench/held.cc", "bench/held.h")
 PERCENTS = (1, 2, 5, 10)
 LOOPS = "IOBUF_SLOWDOWN"
 AA, SLOW, LAYOUT = "aa", "slow", "layout"
@@ -52,8 +55,8 @@ def plan(aa, trials, layouts):
 def setup(head):
     """Names what a trial's outcome depends on: the library, its benchmarks, the patches, and how a comparison is made."""
     found = hashlib.sha256()
-    for part in ("lib/src", "lib/include", "lib/CMakeLists.txt", "bench", "CMakeLists.txt"):
-        found.update(revision.git("rev-parse", f"{head.commit}:{part}")[1].encode())
+    for line in revision.git("ls-tree", "-r", head.commit, "--", *MEASURED)[1].splitlines():
+        found.update(line.encode())
     found.update(repr((compare.ROUNDS, compare.MOST_ROUNDS, compare.WIDTH, compare.MIN_TIME, compare.LEVEL, tracked.TRACKED, compare.budgets(), callgrind.FIRST,
                        callgrind.SECOND)).encode())
     return found.hexdigest()[:12]
