@@ -33,6 +33,7 @@
   }
 
   function ask(id) {
+    if (waiting.has(id)) return;
     waiting.add(id);
     if (waiting.size === 1) requestAnimationFrame(next);
   }

@@ -300,6 +300,15 @@ def test_peer_can_be_chosen(browser):
     assert ratios == pytest.approx([(1 / 0.4 / 1.25) ** 0.5])
 
 
+def test_a_chart_that_is_asked_for_twice_at_once_is_drawn_once(browser):
+    see(browser, "speed-chart")
+    browser.console.clear()
+    browser.run("[1, 2].forEach(() => document.getElementById('against').dispatchEvent(new Event('change')))")
+    for _ in range(3):
+        browser.drawn()
+    assert browser.console == []
+
+
 def test_all_is_reached_by_keys(browser):
     """Tab comes by the filters, the cases and the charts, each time with an outline that is seen; keys choose and walk."""
     reached, outlines = [], set()
