@@ -51,9 +51,9 @@ void fence_heavy(void)
 #define STREAK_FIRST 64
 #define STREAK_NEVER UINT32_MAX
 
-void biased_init(biased_lock *l)
+void biased_init(biased_lock *l, bool may_bias)
 {
-    *l = (biased_lock){.wanted = fence_heavy_available() ? STREAK_FIRST : STREAK_NEVER};
+    *l = (biased_lock){.wanted = may_bias ? STREAK_FIRST : STREAK_NEVER};
     lock_init(&l->lock);
 }
 
@@ -61,14 +61,18 @@ void biased_acquire_slow(biased_lock *l)
 {
     uintptr_t self = iobuf_self_();
     lock_acquire(&l->lock);
-    if (atomic_get(&l->owner, RELAXED) != 0) {        /* relaxed: written under the lock */
-        atomic_set(&l->owner, (uintptr_t)0, SEQ_CST); /* before the fence; pairs with the second look in biased_acquire */
+    uintptr_t owner = atomic_get(&l->owner, RELAXED); /* relaxed: written under the lock */
+    if (owner != 0 && (owner & 1) == 0) {
+        owner |= 1;
+        atomic_set(&l->owner, owner, SEQ_CST); /* before the fence; pairs with the second look in biased_acquire */
         fence_heavy();
         while (atomic_get(&l->busy, ACQUIRE) != 0) /* pairs with the release stores of the owner */
             thread_yield();
         l->wanted = l->wanted > STREAK_NEVER / 2 ? STREAK_NEVER : 2 * l->wanted;
         l->streak = 0;
     }
+    if (owner == (self | 1))
+        atomic_set(&l->owner, (uintptr_t)0, RELAXED); /* relaxed: not within, and so about to write nothing */
     l->by_owner = false;
     l->streak = l->last == self ? l->streak + 1 : 0;
     l->last = self;
@@ -78,7 +82,7 @@ void biased_release_slow(biased_lock *l)
 {
     if (l->streak >= l->wanted) {
         l->streak = 0;
-        if (l->wanted != STREAK_NEVER)
+        if (l->wanted != STREAK_NEVER && atomic_get(&l->owner, RELAXED) == 0) /* relaxed: written under the lock */
             atomic_set(&l->owner, l->last, RELAXED); /* relaxed: for this thread, and for those that have the lock after it */
     }
     lock_release(&l->lock);

@@ -56,9 +56,13 @@ static inline void lock_release(lock *l)
 
 /* A lock that the thread which takes it again and again takes without an atomic read-modify-write: it is then `owner`, and says so
  * with plain stores to `busy`. Whoever else wants the lock ends that with the heavy fence, once; each time it takes twice as long
- * until a thread becomes owner again. As in biased locking (Dice, Moir, Scherer: "Quickly Reacquirable Locks", 2003). */
+ * until a thread becomes owner again. As in biased locking (Dice, Moir, Scherer: "Quickly Reacquirable Locks", 2003).
+ *
+ * An owner that was put out may have seen before that it is the owner, and will then write `busy`, any time later. So there is no
+ * next owner until it has come for the lock again: else it would undo what the next one says there. */
 typedef struct biased_lock {
-    uintptr_t owner; /* atomic; 0: nobody. Written under `lock` */
+    uintptr_t owner; /* atomic; 0: nobody. A thread's identity, which is even; plus 1: put out, and may yet write `busy`. Written
+                        under `lock` */
     uint32_t busy;   /* atomic; the owner is within */
     bool by_owner;   /* who is within came as the owner */
     lock lock;
@@ -66,7 +70,7 @@ typedef struct biased_lock {
     uint32_t streak, wanted; /* how many times in a row, and how many make an owner */
 } biased_lock;
 
-void biased_init(biased_lock *l);
+void biased_init(biased_lock *l, bool may_bias); /* it may where fence_heavy_available() */
 void biased_acquire_slow(biased_lock *l);
 void biased_release_slow(biased_lock *l);
 

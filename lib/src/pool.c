@@ -84,13 +84,13 @@ int iobuf_pool_create(const iobuf_pool_options *options, iobuf_pool **out)
     if (pool == NULL)
         return IOBUF_ENOMEM;
     memset(pool, 0, sizeof *pool);
-    biased_init(&pool->lock);
+    pool->biased = fence_heavy_available();
+    biased_init(&pool->lock, pool->biased);
     pool->min_size = options->min_size == 0 ? DEFAULT_MIN_SIZE : options->min_size;
     pool->max_bytes = options->max_bytes == 0 ? SIZE_MAX : options->max_bytes;
     pool->max_cached_bytes = options->max_cached_bytes == 0 ? DEFAULT_MAX_CACHED : options->max_cached_bytes;
     pool->backing = backing;
     pool->users = 1;
-    pool->biased = fence_heavy_available();
     *out = pool;
     return IOBUF_OK;
 }

@@ -1,11 +1,11 @@
 /* Windows between two instructions, too small for luck, held open by the hooks of hooked.h. */
-#include <iobuf/iobuf.h>
+#include "../src/atomic.h"
 
-#include <pthread.h>
 #include <semaphore.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include <cmocka.h>
 
@@ -69,8 +69,6 @@ static void deallocate(void *context, void *memory, size_t size)
     blocks--;
     free(memory);
 }
-
-bool fence_heavy_available(void);
 
 static iobuf_pool *pool;
 static iobuf_slice first, second;
@@ -274,6 +272,59 @@ static void alloc_finds_a_buf_left_behind(void **state)
     }
 }
 
+/* ---- the lock ---- */
+
+static biased_lock biased;
+static sem_t entered;
+
+/* Often enough to become its owner, if that may be. */
+static void take_in_a_row(void)
+{
+    for (int i = 0; i < 1000; i++) {
+        biased_acquire(&biased);
+        biased_release(&biased);
+    }
+}
+
+static void *take_as_the_owner(void *unused)
+{
+    take_in_a_row();
+    owner.where = &biased.busy;
+    mine = &owner;
+    biased_acquire(&biased);
+    sem_post(&entered);
+    biased_release(&biased);
+    return unused;
+}
+
+/* The owner has seen that it is, and is about to say that it is within. Meanwhile another thread takes the lock, again and again,
+ * and is within when the first goes on: that one sees that it is too late, and must not undo what the other says. */
+static void an_owner_of_old_leaves_the_lock_to_the_next(void **state)
+{
+    (void)state;
+    if (!fence_heavy_available()) /* then nobody becomes owner */
+        return;
+    pthread_t thread;
+    struct timespec deadline;
+    biased_init(&biased, true);
+    sem_init(&entered, 0, 0);
+    held_init(&owner, NULL, true, true);
+    pthread_create(&thread, NULL, take_as_the_owner, NULL);
+    await(&owner.there);
+    take_in_a_row();
+    biased_acquire(&biased);
+    sem_post(&owner.go);
+    clock_gettime(CLOCK_REALTIME, &deadline);
+    deadline.tv_sec++;
+    const int waited = sem_timedwait(&entered, &deadline); /* in vain, however long */
+    biased_release(&biased);
+    pthread_join(thread, NULL);
+    assert_int_equal(waited, -1);
+    take_in_a_row();
+    assert_int_equal(biased.owner, iobuf_self_()); /* now that the first is known to be out of it */
+    lock_destroy(&biased.lock);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -283,6 +334,7 @@ int main(void)
         cmocka_unit_test(counters_find_a_buf_left_behind),
         cmocka_unit_test(trim_finds_a_buf_left_behind),
         cmocka_unit_test(alloc_finds_a_buf_left_behind),
+        cmocka_unit_test(an_owner_of_old_leaves_the_lock_to_the_next),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
