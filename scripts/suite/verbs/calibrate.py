@@ -14,6 +14,8 @@ from suite.paths import shown
 @click.option("--trials", type=click.IntRange(min=0), default=10, show_default=True, help="Of each planted slowdown: four paths, four sizes.")
 @click.option("--layouts", type=click.IntRange(min=0), default=10, show_default=True, help="Of each change of the code's layout alone.")
 @click.option("--measure", "measures", multiple=True, type=click.Choice(calibration.MEASURES), help="Only this measure.")
+@click.option("--percent", "percents", multiple=True, type=click.Choice([str(each) for each in calibration.PERCENTS]),
+              help="Only slowdowns of this size.")
 @click.option("--part", metavar="K/N", help="Only every N-th trial, from the K-th on, so that N processes share the work.")
 @click.option("--commit", "name", default="HEAD", show_default=True, help="Whose library and benchmarks.")
 @click.option("--show", "show_only", is_flag=True, help="Make no trial; sum up what is recorded.")
@@ -23,7 +25,7 @@ from suite.paths import shown
               show_default="results/calibration.json", help="File of what they come to.")
 @options.as_json
 @options.verbose
-def command(aa, trials, layouts, measures, part, name, show_only, record, summary, as_json):
+def command(aa, trials, layouts, measures, percents, part, name, show_only, record, summary, as_json):
     """Make the comparison of `compare --gate` many times where the answer is known, and count how often it was right.
 
     \b
@@ -36,6 +38,7 @@ def command(aa, trials, layouts, measures, part, name, show_only, record, summar
     Examples:
       scripts/iobuf calibrate                               all of it, some hours
       scripts/iobuf calibrate --measure instructions        those that may run beside other work
+      scripts/iobuf calibrate --measure time --percent 5    from this size on, time should find them
       scripts/iobuf calibrate --part 1/2 & scripts/iobuf calibrate --part 2/2
       scripts/iobuf calibrate --show
 
@@ -47,7 +50,7 @@ def command(aa, trials, layouts, measures, part, name, show_only, record, summar
     measures = measures or calibration.MEASURES
     done = calibration.read(record, setup)
     todo = [] if show_only else [trial for trial in list(calibration.plan(aa, trials, layouts))[first::every]
-                                 if trial.measure in measures and trial.key() not in done]
+                                 if trial.measure in measures and (not percents or str(trial.percent) in percents) and trial.key() not in done]
     if todo:
         make(todo, head, setup, record)
     rows = list(calibration.read(record, setup).values())
