@@ -1,0 +1,56 @@
+/* The library's atomics and locks with a point in front of each, at which the scheduler may switch threads. Included before
+ * everything else where lib/src is compiled for this: see the CMakeLists.txt. lib/src itself is as shipped. */
+#ifndef IOBUF_INTERLEAVE_ATOMICS_H
+#define IOBUF_INTERLEAVE_ATOMICS_H
+
+#if !defined(_GNU_SOURCE)
+#define _GNU_SOURCE 1 /* as in atomic.h: before any header */
+#endif
+
+#include "scheduler.h"
+
+#include <pthread.h>
+#include <sched.h>
+
+#define POINT(p, kind, order) scheduler_point((p), kind, __ATOMIC_##order, #p, __func__)
+
+/* What iobuf.h takes from here. */
+#define IOBUF_ATOMICS_ 1
+#define iobuf_load_(p, order) (POINT(p, POINT_LOAD, order), __atomic_load_n((p), __ATOMIC_##order))
+#define iobuf_store_(p, value, order) (POINT(p, POINT_STORE, order), __atomic_store_n((p), (value), __ATOMIC_##order))
+#define iobuf_equals_(p, value) (iobuf_load_(p, RELAXED) == (value))
+#define iobuf_count_(p) iobuf_store_(p, iobuf_load_(p, RELAXED) + 1, RELAXED)
+#define iobuf_fence_light_() ((void)0) /* threads take turns on one processor: nothing is ever seen late */
+#define iobuf_likely_(condition) (condition)
+#define iobuf_unlikely_(condition) (condition)
+
+static inline uintptr_t iobuf_self_(void)
+{
+    return scheduler_self();
+}
+
+/* What atomic.h and atomic.c take from the system. */
+#define pthread_mutex_init(l, attributes) ((void)(attributes), scheduler_lock_init(l))
+#define pthread_mutex_destroy(l) scheduler_lock_destroy(l)
+#define pthread_mutex_lock(l) scheduler_lock((l), __func__)
+#define pthread_mutex_unlock(l) scheduler_unlock((l), __func__)
+#define sched_yield() scheduler_yield(__func__)
+
+#include "src/atomic.h"
+
+#undef atomic_add
+#undef atomic_swap
+#undef atomic_cas
+#define atomic_add(p, value, order) (POINT(p, POINT_CHANGE, order), __atomic_fetch_add((p), (value), __ATOMIC_##order))
+#define atomic_swap(p, value, order) (POINT(p, POINT_CHANGE, order), __atomic_exchange_n((p), (value), __ATOMIC_##order))
+#define atomic_cas(p, expected, value, order)                                                                                      \
+    (POINT(p, POINT_CAS, order),                                                                                                   \
+     scheduler_compared((p), __ATOMIC_##order,                                                                                     \
+                        __atomic_compare_exchange_n((p), (expected), (value), false, __ATOMIC_##order, __ATOMIC_ACQUIRE)))
+
+/* What is under the lock is no atomic, so that a second thread within would go unseen: the scheduler keeps count of who is, and may
+ * switch there. `last` is written under the lock alone, and stands for all that is. */
+#define biased_acquire(l) (biased_acquire(l), scheduler_enter(&(l)->last, __func__))
+#define biased_release(l) (scheduler_leave(&(l)->last), biased_release(l), scheduler_left(&(l)->last, __func__))
+
+#endif
