@@ -5,7 +5,8 @@ import time
 
 import click
 
-from suite import machine, options, pool_sizes, say, stats, store
+from suite import machine, options, pool_record, pool_sizes, say, stats, store
+from suite.paths import RESULTS, shown
 
 
 @click.command(short_help="Which size of bufs fits my traffic?")
@@ -17,10 +18,11 @@ from suite import machine, options, pool_sizes, say, stats, store
 @click.option("--pinned-below", type=click.IntRange(1, 100), default=25, show_default=True, help="A buf of which slices fill less than this percentage is pinned.")
 @click.option("--partial", is_flag=True, help="Take what can be read of a trace that is cut off: of a program that was killed, say.")
 @click.option("--mallocs", is_flag=True, help="Also replay through malloc, and each of jemalloc, mimalloc and tcmalloc that is installed.")
+@click.option("--record", is_flag=True, help="Of the shipped traces: also write the result to results/pool-size.json, for the page.")
 @options.results
 @options.as_json
 @options.verbose
-def command(trace, prefer, sizes, reserve, cache, pinned_below, partial, mallocs, results, as_json):
+def command(trace, prefer, sizes, reserve, cache, pinned_below, partial, mallocs, record, results, as_json):
     """Replay a trace through the library for many sizes of bufs, and recommend one.
 
     \b
@@ -34,11 +36,14 @@ def command(trace, prefer, sizes, reserve, cache, pinned_below, partial, mallocs
       scripts/iobuf pool-size --trace server.trace --prefer memory --json
       scripts/iobuf pool-size --trace server.trace --sizes 4096,8192,16384 --reserve 64
       scripts/iobuf pool-size                       the shipped traces
+      scripts/iobuf pool-size --record              the same, for the page and everybody
 
     Exit status: 0 recommended, 2 wrong usage, 3 could not run: a trace that is cut off or wrong gets no
     recommendation.
     """
     tried = parse_sizes(sizes)
+    if record and trace is not None:
+        raise click.UsageError("--record is of the shipped traces, which everybody has: leave out --trace")
     if trace is not None and not trace.is_file():
         raise say.Stop(f"{trace}: there is no such file")
     arguments = ["--pinned-below", pinned_below]
@@ -58,6 +63,9 @@ def command(trace, prefer, sizes, reserve, cache, pinned_below, partial, mallocs
         found.append(one)
     result = machine.stamp(" ".join(words)) | {"kind": pool_sizes.KIND, "partial": partial, "seconds": round(time.monotonic() - start, 1)} | whole(found, prefer)
     store.write_json(results / "pool-size.json", result)
+    if record:
+        store.write(RESULTS / "pool-size.json", pool_record.text(result))
+        say.line(f"recorded in {shown(RESULTS / 'pool-size.json')}")
     if as_json:
         click.echo(json.dumps(result, indent=1))
     else:
