@@ -1,6 +1,7 @@
 """The recorder on real programs, and what the verb makes of damaged traces."""
 import json
 import os
+import re
 import signal
 import subprocess
 
@@ -18,7 +19,7 @@ WORKER = r"""
 #include <unistd.h>
 enum { THREADS = 4, BLOCKS = 20000 };
 static void *blocks[THREADS][BLOCKS];
-static void *fill(void *at)
+void *fill(void *at)
 {
     for (int n = 0; n < BLOCKS; n++)
         blocks[(size_t)at][n] = memset(malloc(1000), 1, 1000);
@@ -66,7 +67,7 @@ BLOCKS = 80000
 def worker(tmp_path_factory):
     folder = tmp_path_factory.mktemp("worker")
     (folder / "worker.c").write_text(WORKER)
-    subprocess.run(["gcc", "-O1", "-pthread", "-fno-builtin", "-w", folder / "worker.c", "-o", folder / "worker"], check=True)
+    subprocess.run(["gcc", "-O1", "-pthread", "-fno-builtin", "-rdynamic", "-w", folder / "worker.c", "-o", folder / "worker"], check=True)
     return folder / "worker"
 
 
@@ -80,6 +81,12 @@ def info(trace, status=0):
     return json.loads(done.stdout)
 
 
+def text(trace):
+    done = iobuf("trace", "text", trace)
+    check(done, 0)
+    return done.stdout.splitlines()
+
+
 class TestRecord:
     def test_every_block_of_every_thread_is_there(self, worker, tmp_path):
         check(record(tmp_path / "t", worker, options=["--min", 1000, "--max", 1000]), 0, "bytes")
@@ -88,6 +95,16 @@ class TestRecord:
         assert found["ended"] and found["size_min"] == found["size_max"] == 1000
         assert found["threads"] == 8 and found["live_at_end"] == 0
         assert BLOCKS // 4 * 1000 <= found["live_bytes_peak"] <= BLOCKS * 1000
+
+    def test_calls_are_named_by_function_and_place(self, worker, tmp_path):
+        check(record(tmp_path / "t", worker, options=["--min", 1000, "--max", 1000]), 0)
+        site, = [line for line in text(tmp_path / "t") if line.startswith("site ")]
+        assert re.fullmatch(rf"site 1 fill\+0x[0-9a-f]+ {re.escape(str(worker))}\+0x[0-9a-f]+", site)
+        assert all(line.endswith(" @1") == (" alloc " in line) for line in text(tmp_path / "t")[2:])
+
+    def test_calls_are_left_out_when_that_is_asked_for(self, worker, tmp_path):
+        check(record(tmp_path / "t", worker, options=["--min", 1000, "--max", 1000, "--no-sites"]), 0)
+        assert info(tmp_path / "t")["sites"] == 0 and not any("@" in line for line in text(tmp_path / "t"))
 
     def test_killed_program_leaves_what_it_did(self, worker, tmp_path):
         check(record(tmp_path / "t", worker, "kill", options=["--min", 1000, "--max", 1000]), 0, "SIGKILL")
@@ -149,7 +166,7 @@ class TestRecord:
         done = record(tmp_path / "t", "bash", "-c", code, worker, options=["--min", 1000, "--max", 1000])
         check(done, 0, "File too large", "unrecorded")
 
-    @pytest.mark.parametrize("name, value", [("IOBUF_TRACE_MIN", "many"), ("IOBUF_TRACE_MAX", "99999999999"), ("IOBUF_TRACE_LIMIT", "0")])
+    @pytest.mark.parametrize("name, value", [("IOBUF_TRACE_MIN", "many"), ("IOBUF_TRACE_MAX", "99999999999"), ("IOBUF_TRACE_LIMIT", "0"), ("IOBUF_TRACE_SITES", "2")])
     def test_wrong_setting_is_said_and_the_program_goes_on(self, name, value, worker, tmp_path):
         recorder = build.program("release", "bench/iobuf_record.so")
         done = subprocess.run([worker], env=os.environ | {"LD_PRELOAD": str(recorder), "IOBUF_TRACE": str(tmp_path / "t"), name: value},
@@ -195,7 +212,7 @@ class TestConvert:
     def test_piece_stands_for_itself(self, trace, tmp_path):
         check(iobuf("trace", "cut", trace, tmp_path / "t", "--events", 1000, "--from", 5000), 0)
         found = info(tmp_path / "t")  # which would say that it releases what was never allocated
-        alive = sum(1 if " alloc " in line else -1 for line in iobuf("trace", "text", trace).stdout.splitlines()[1:5001])
+        alive = sum(1 if " alloc " in line else -1 for line in [line for line in text(trace) if line.startswith("T ")][:5000])
         assert found["events"] == 1000 + alive
 
     @pytest.mark.parametrize("content, status, word", [

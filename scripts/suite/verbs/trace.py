@@ -70,9 +70,10 @@ FILE = click.argument("file", type=click.Path(path_type=pathlib.Path, exists=Tru
 @click.option("--min", "least", type=click.IntRange(0, LARGEST), default=256, show_default=True, help="Least size to record, in bytes.")
 @click.option("--max", "most", type=click.IntRange(0, LARGEST), default=LARGEST, show_default=True, help="Largest size to record, in bytes.")
 @click.option("--limit", type=click.IntRange(min=1), help="Stop recording after so many events; the program goes on.")
+@click.option("--no-sites", is_flag=True, help="Leave out which code allocated.")
 @click.argument("program_line", metavar="-- PROGRAM [ARGS]...", nargs=-1, required=True, type=click.UNPROCESSED)
 @options.verbose
-def record(output, least, most, limit, program_line):
+def record(output, least, most, limit, no_sites, program_line):
     """Run PROGRAM with a recorder in front of its malloc. A server is recorded until it ends: Ctrl-C ends it as without the
     recorder. If it is killed, what each thread did last (100 ms of it, or 16 KiB) is missing, and the rest can be read.
 
@@ -93,7 +94,7 @@ def record(output, least, most, limit, program_line):
         raise click.UsageError(f"{shown(output.absolute().parent)} is no folder: --output cannot be written")
     build.ensure(PRESET, ["iobuf_trace", "iobuf_record"])
     environment = {"IOBUF_TRACE": str(output.absolute()), "IOBUF_TRACE_MIN": str(least), "IOBUF_TRACE_MAX": str(most),
-                   "IOBUF_TRACE_LIMIT": str(limit or ""),
+                   "IOBUF_TRACE_LIMIT": str(limit or ""), "IOBUF_TRACE_SITES": "0" if no_sites else "1",
                    "LD_PRELOAD": ":".join(filter(None, [str(build.program(PRESET, "bench/iobuf_record.so")), os.environ.get("LD_PRELOAD")]))}
     output.unlink(missing_ok=True)
     older = of_children(output)
