@@ -1,4 +1,4 @@
-/* What does not depend on what is recorded: threads and their chunks, call sites,
+/* What the two recorders share, of malloc (record.c) and of this library's calls (traced.c): threads and their chunks, call sites,
  * the file, fork, the end, what is said when something goes wrong. The settings are in the environment:
  *
  *   IOBUF_TRACE=FILE        where it goes; a process that was forked, or finds FILE there, writes FILE.PID
