@@ -249,36 +249,38 @@ template <class Side> class Player
   private:
     template <class Watcher> void step(const Event &event, Watcher &watcher)
     {
-        typename Side::Slice *const slice = &slices_[event.kind == Kind::kCoalesce ? 0 : event.slot];
+        typename Side::Slice *const slice = &slices_[event.kind == TRACE_COALESCE ? 0 : event.slot];
         switch (event.kind) {
-        case Kind::kAlloc: {
+        case TRACE_ALLOC: {
             const std::uint64_t start = watcher.before();
             side_.alloc(event.source, event.bytes, slice);
             watcher.allocated(event, start, *slice);
             break;
         }
-        case Kind::kRelease: {
+        case TRACE_RELEASE: {
             const std::uint64_t start = watcher.before();
             Side::release(slice);
             watcher.released(event.slot, start);
             break;
         }
-        case Kind::kTruncateFront:
+        case TRACE_TRUNCATE_FRONT:
             Side::truncate_front(slice, event.bytes);
             watcher.resized(event.slot, *slice);
             break;
-        case Kind::kTruncateBack:
+        case TRACE_TRUNCATE_BACK:
             Side::truncate_back(slice, event.bytes);
             watcher.resized(event.slot, *slice);
             break;
-        case Kind::kExpand:
+        case TRACE_EXPAND:
             if (Side::expand(slice, event.bytes))
                 watcher.resized(event.slot, *slice);
             else
                 watcher.refused();
             break;
-        case Kind::kCoalesce:
+        case TRACE_COALESCE:
             coalesce(event, watcher);
+            break;
+        case TRACE_HANDOVER: /* none was loaded */
             break;
         }
         watcher.ends(event);
