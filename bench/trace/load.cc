@@ -25,6 +25,13 @@ struct Life {
     bool released = false;
 };
 
+/* What the slice has that lives there now. */
+struct Slot {
+    std::uint64_t size = 0;
+    std::uint32_t thread = 0; /* that allocated it */
+    bool away = false;        /* another one did something to it */
+};
+
 /* Slices that were coalesced while the trace was recorded go together, with the last release of any of them: whether the
  * recorder kept the first id alone or all, and whatever coalesces when they are replayed. */
 struct Group {
@@ -209,7 +216,7 @@ class Loader
         live(event.bytes);
         if (live_ > kMostLive)
             return "more than " + std::to_string(kMostLive) + " bytes live at once";
-        sizes_[life->slot] = event.bytes;
+        slots_[life->slot] = Slot{event.bytes, event.thread, false};
         trace_.allocs++;
         trace_.largest = std::max<std::size_t>(trace_.largest, event.bytes + reserve);
         const unsigned octave = event.bytes == 0 ? 0 : 63 - static_cast<unsigned>(__builtin_clzll(event.bytes));
@@ -233,7 +240,8 @@ class Loader
         if (group != nullptr && group->slots.empty())
             return name(event.kind) + " of " + slice(event.id) + ", which is no longer allocated";
         const std::uint32_t slot = group == nullptr ? life.slot : group->slots.front(); /* the first stands for all */
-        std::uint64_t *const size = &sizes_[slot];
+        std::uint64_t *const size = &slots_[slot].size;
+        used(event, slot);
         if (event.kind == TRACE_EXPAND) {
             *size += event.bytes;
             live(event.bytes);
@@ -265,9 +273,15 @@ class Loader
 
     void end(const struct trace_event &event, std::uint32_t slot)
     {
-        trace_.events.push_back(Event{event.time, 0, slot, 0, 0, TRACE_RELEASE});
-        live_ -= sizes_[slot];
+        used(event, slot);
+        trace_.events.push_back(Event{event.time, 0, slot, slots_[slot].away, 0, TRACE_RELEASE});
+        live_ -= slots_[slot].size;
         free_.push_back(slot);
+    }
+
+    void used(const struct trace_event &event, std::uint32_t slot)
+    {
+        slots_[slot].away |= event.thread != slots_[slot].thread;
     }
 
     std::string coalesce(const struct trace_event &event)
@@ -292,6 +306,8 @@ class Loader
             }
             life.group = into;
         }
+        for (const std::uint32_t slot : whole.slots)
+            used(event, slot);
         groups_[into] = std::move(whole);
         trace_.events.push_back(Event{event.time, 0, static_cast<std::uint32_t>(trace_.groups.size()),
                                       static_cast<std::uint32_t>(groups_[into].slots.size()), 0, TRACE_COALESCE});
@@ -302,7 +318,7 @@ class Loader
     std::uint32_t new_slot()
     {
         if (free_.empty()) {
-            sizes_.push_back(0);
+            slots_.emplace_back();
             return static_cast<std::uint32_t>(trace_.slots++);
         }
         const std::uint32_t slot = free_.back();
@@ -324,7 +340,7 @@ class Loader
     std::unordered_map<std::uint64_t, std::uint32_t> sources_;
     std::vector<Group> groups_;
     std::vector<std::uint32_t> free_;
-    std::vector<std::uint64_t> sizes_;
+    std::vector<Slot> slots_;
     std::uint64_t largest_id_ = 0;
     std::uint64_t live_ = 0;
 };

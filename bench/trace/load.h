@@ -19,7 +19,8 @@ struct Event {
     std::uint64_t time;   /* ns since the trace's start */
     std::uint64_t bytes;  /* of an alloc, truncate, expand */
     std::uint32_t slot;   /* the slice; of a coalesce where its slots begin in Trace::groups */
-    std::uint32_t source; /* of an alloc: index in Trace::sources; of a coalesce the number of slots */
+    std::uint32_t source; /* of an alloc: index in Trace::sources; of a coalesce the number of slots; of a release whether
+                           * another thread than the one that allocated had a part in the slice */
     std::uint32_t site;   /* of an alloc: number of the call site, 0 if it was not recorded */
     enum trace_kind kind; /* no handover: the release names its thread */
 };
