@@ -62,9 +62,8 @@ class Loader
             thin(events);
         if (scale_ == Scale::kDouble)
             overlay(events);
-        std::stable_sort(events->begin(), events->end(), [](const struct trace_event &one, const struct trace_event &other) {
-            return one.time < other.time;
-        });
+        std::stable_sort(events->begin(), events->end(),
+                         [](const struct trace_event &one, const struct trace_event &other) { return one.time < other.time; });
         const std::uint64_t start = events->empty() ? 0 : events->front().time;
         trace_.duration = events->empty() ? 0 : events->back().time - start;
         for (struct trace_event &event : *events) {

@@ -310,8 +310,9 @@ template <class Side> class Player
     }
     template <class Watcher> void play(Watcher &watcher, std::size_t from, std::size_t to)
     {
-        for (std::size_t at = from; at < to; at++)
-            step(trace_.events[at], watcher);
+        const Event *const end = trace_.events.data() + to; /* else it is loaded for each event: 0.4 ns */
+        for (const Event *event = trace_.events.data() + from; event != end; event++)
+            step(*event, watcher);
     }
     void release_all()
     {

@@ -246,11 +246,12 @@ std::string memory_of(const Trace &trace, const MemoryResult &result)
     double mean_held = 0;
     for (const double part : result.mean)
         mean_held += part;
-    return peak_of(result.peak.parts.held(), trace.peak_live) + quoted("mean_held") + ": " + number_of(mean_held) + ", " + field("peak_at_ns", result.peak.time) + quoted("at_peak") +
-           ": " + parts_of(result.peak.parts.bytes) + ", " + quoted("mean") + ": " + parts_of(result.mean) + ", " +
-           field("most_pinned", result.most_pinned.parts.bytes[kPinned]) + field("most_pinned_at_ns", result.most_pinned.time) +
-           quoted("pinners") + ": " + pinners_of(trace, result) + ", " + field("pool_peak", result.pool_peak) +
-           field("bufs_taken", result.taken) + field("bufs_allocated", result.bufs_allocated) +
+    return peak_of(result.peak.parts.held(), trace.peak_live) + quoted("mean_held") + ": " + number_of(mean_held) + ", " +
+           field("peak_at_ns", result.peak.time) + quoted("at_peak") + ": " + parts_of(result.peak.parts.bytes) + ", " +
+           quoted("mean") + ": " + parts_of(result.mean) + ", " + field("most_pinned", result.most_pinned.parts.bytes[kPinned]) +
+           field("most_pinned_at_ns", result.most_pinned.time) + quoted("pinners") + ": " + pinners_of(trace, result) + ", " +
+           field("pool_peak", result.pool_peak) + field("bufs_taken", result.taken) +
+           field("bufs_allocated", result.bufs_allocated) +
            field("bufs_reused", result.taken - result.bufs_allocated + result.restarted) +
            field("restarted_in_place", result.restarted) + field("cache_misses", result.bufs_allocated) +
            field("backing_allocations", result.backing_gave) + field("backing_deallocations", result.backing_got) +
@@ -278,13 +279,11 @@ std::string trace_of(const Trace &trace)
     std::string octaves = "[";
     for (std::size_t at = 0; at < trace.octaves.size(); at++)
         octaves += (at == 0 ? "" : ", ") + std::to_string(trace.octaves[at]);
-    const auto elsewhere = std::count_if(trace.events.begin(), trace.events.end(), [](const Event &event) {
-        return event.kind == TRACE_RELEASE && event.source != 0;
-    });
+    const auto elsewhere = std::count_if(trace.events.begin(), trace.events.end(),
+                                         [](const Event &event) { return event.kind == TRACE_RELEASE && event.source != 0; });
     return "{" + field("events", trace.events.size()) + field("allocs", trace.allocs) + field("threads", trace.threads) +
-           field("handed_over", static_cast<std::uint64_t>(elsewhere)) +
-           field("largest", trace.largest) + field("peak_live", trace.peak_live) + field("duration_ns", trace.duration) +
-           "\"octaves\": " + octaves + "]}";
+           field("handed_over", static_cast<std::uint64_t>(elsewhere)) + field("largest", trace.largest) +
+           field("peak_live", trace.peak_live) + field("duration_ns", trace.duration) + "\"octaves\": " + octaves + "]}";
 }
 
 struct Run {

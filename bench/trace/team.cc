@@ -183,8 +183,8 @@ template <class Side> class Copy
 /* Of a round, with the releases at its end of what the trace does not release. */
 double events_of_round(const Trace &trace)
 {
-    const auto released = std::count_if(trace.events.begin(), trace.events.end(),
-                                        [](const Event &event) { return event.kind == TRACE_RELEASE; });
+    const auto released =
+        std::count_if(trace.events.begin(), trace.events.end(), [](const Event &event) { return event.kind == TRACE_RELEASE; });
     return static_cast<double>(trace.events.size() + trace.allocs - static_cast<std::size_t>(released));
 }
 
