@@ -236,7 +236,7 @@ class TestThreads:
 
     def test_the_table_and_the_reason_speak_of_events_per_second(self, made, tmp_path):
         check(iobuf("pool-size", "--trace", made["threads"], "--threads", 2, "--sizes", "2048,16384", "--results", tmp_path), 0, "->", "events/s",
-              f"2 threads at once on {build.cpus()} processors", "2 threads together get through", "half the traffic")
+              f"Replayed by 2 threads at once on {build.cpus()} processors", "2 threads together get through", "half the traffic")
         found = json.loads((tmp_path / "pool-size-threads.json").read_text())
         assert found["threads"] == 2 and found["recommended_bytes"] in (2048, 16384) and not (tmp_path / "pool-size.json").exists()
         for row in found["sizes"]:

@@ -123,10 +123,11 @@ def show(one):
              speed(row, alone), interval(row), f"{row['held_per_live']:.2f}",
              pool_sizes.human_bytes(row["peak_held"]), *([worst(row["memory"])] if alone else []), tail(row)] for row in one["sizes"]]
     trace = one["trace"]
-    title = f"{one['name']}: {trace['events']:,} events, {trace['allocs']:,} slices, {trace['threads']} threads"
-    say.table(title if alone else f"{title}; replayed by {one['threads']} threads at once on {one['processors']} processors",
+    say.table(f"{one['name']}: {trace['events']:,} events, {trace['allocs']:,} slices, {trace['threads']} threads",
               ["", ">buf", "front", SPEED[alone], ">against the choice, 95 %", ">held/live", ">most held",
                *(["largest waste then"] if alone else []), ">p99 alloc, release ns"], rows)
+    if not alone:
+        click.echo(f"Replayed by {one['threads']} threads at once on {one['processors']} processors.")
     click.echo(one["reason"])
     half, double = (pool_sizes.human(size) if size else "nothing left to replay" for size in (one["by_traffic"]["half"], one["by_traffic"]["double"]))
     click.echo(f"half the traffic: {half}; double: {double}. Weight of memory from 0 to 1: {by_weight(one['by_weight'])}.")
