@@ -20,7 +20,7 @@ namespace bench
 namespace
 {
 
-constexpr std::size_t kRing = 1024;
+constexpr std::size_t kRing = 128;
 constexpr std::size_t kServed = 16; /* after so many events a thread shows what it handed over, and releases what it was handed */
 
 /* What the threads of a replay share. */
@@ -64,10 +64,8 @@ template <class Side> class Team
     template <class Decide> void meet(std::size_t number, const Decide &decide)
     {
         meet();
-        if (number == 0) {
-            through.store(0, std::memory_order_relaxed); /* the barrier orders it */
+        if (number == 0)
             decide();
-        }
         meet();
     }
 
@@ -75,7 +73,7 @@ template <class Side> class Team
     const std::size_t threads;
     const typename Side::Pool &pool;
     std::vector<Handed> rings;               /* of each thread what it is to release */
-    std::atomic<std::size_t> through{0};     /* how many have played all they were to */
+    std::atomic<std::size_t> finished{0};    /* one more each time that a thread has played all it was to */
     std::atomic<std::size_t> handed_over{0}; /* counts: read when the threads are gone */
     std::atomic<std::size_t> released_at_home{0};
 
@@ -123,15 +121,17 @@ template <class Side, class Base> class Handing : public Base
         serve();
     }
 
-    /* Comes back when all threads have come here and all that was handed to this one is released. */
+    /* Comes back when all threads have come here and all that was handed over is released. Meanwhile it releases. */
     void finish()
     {
         out_.flush();
         team_.handed_over.fetch_add(handed_, std::memory_order_relaxed);
         team_.released_at_home.fetch_add(at_home_, std::memory_order_relaxed);
         handed_ = at_home_ = 0;
-        team_.through.fetch_add(1, std::memory_order_release); /* pairs with the acquire below: all that was handed over is shown */
-        for (Backoff backoff; team_.through.load(std::memory_order_acquire) < team_.threads; backoff.wait())
+        /* Release: pairs with the acquire below, so that all that was handed over is shown. */
+        const std::size_t before = team_.finished.fetch_add(1, std::memory_order_release);
+        const std::size_t all = (before / team_.threads + 1) * team_.threads;
+        for (Backoff backoff; team_.finished.load(std::memory_order_acquire) < all; backoff.wait())
             serve();
         serve();
     }
@@ -162,10 +162,11 @@ template <class Side> class Copy
         : player_(team.trace, team.pool), begin_(team.trace.events.size() * number / team.threads), end_(team.trace.events.size())
     {
     }
-    /* Up to where its rounds begin, so that what lives there does live. */
-    template <class Watcher> void begin(Watcher &watcher)
+    /* Up to where its rounds begin, so that what lives there does live; all are there when it comes back. */
+    template <class Hands> void begin(Hands &hands)
     {
-        player_.play(watcher, 0, begin_);
+        player_.play(hands, 0, begin_);
+        hands.finish();
     }
     /* The whole trace once; what it never releases goes at its end. */
     template <class Watcher> void round(Watcher &watcher)
@@ -232,7 +233,6 @@ template <class Side> double time_of(const Trace &trace, const PoolChoice &choic
         Copy<Side> copy(team, number);
         Handing<Side, Nobody> hands(&team, number);
         copy.begin(hands);
-        team.meet();
         while (!stretches.over) {
             stretches.began[number] = nanoseconds_now();
             for (std::size_t round = 0; round < stretches.rounds; round++)
@@ -256,7 +256,6 @@ template <class Side> LatencyResult latency_of(const Trace &trace, const PoolCho
         copy.begin(warm);
         copy.round(warm);
         warm.finish();
-        team.meet(number, [] {});
         Handing<Side, Clock> hands(&team, number);
         copy.round(hands);
         hands.finish();
@@ -315,7 +314,6 @@ TeamMemory team_memory(const Trace &trace, const PoolChoice &choice)
             Copy<IobufSide> copy(team, number);
             Handing<IobufSide, Nobody> hands(&team, number);
             copy.begin(hands);
-            team.meet();
             copy.round(hands);
             hands.finish();
         });
@@ -353,7 +351,6 @@ MallocMemory team_malloc_memory(const Trace &trace, std::size_t threads)
         const auto play = [&](auto *hands) {
             team.meet();
             copy.begin(*hands);
-            team.meet();
             copy.round(*hands);
             hands->finish();
         };
