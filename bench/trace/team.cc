@@ -256,6 +256,7 @@ template <class Side> LatencyResult latency_of(const Trace &trace, const PoolCho
         copy.begin(warm);
         copy.round(warm);
         warm.finish();
+        team.meet(); /* nobody releases without a clock what is handed over from now on */
         Handing<Side, Clock> hands(&team, number);
         copy.round(hands);
         hands.finish();
