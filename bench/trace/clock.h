@@ -53,6 +53,13 @@ class Histogram
         if (value > largest_)
             largest_ = value;
     }
+    void add(const Histogram &other)
+    {
+        for (std::size_t at = 0; at < counts_.size(); at++)
+            counts_[at] += other.counts_[at];
+        count_ += other.count_;
+        largest_ = other.largest_ > largest_ ? other.largest_ : largest_;
+    }
     std::uint64_t count() const
     {
         return count_;
@@ -94,6 +101,26 @@ class Histogram
     std::uint64_t count_ = 0;
     std::uint64_t largest_ = 0;
 };
+
+struct Ticks {
+    double cost;   /* ticks that two readings are apart with nothing between them */
+    double length; /* ns of one */
+};
+
+inline Ticks measure_ticks()
+{
+    Histogram nothing;
+    for (int i = 0; i < 20000; i++) {
+        const std::uint64_t start = ticks_now();
+        nothing.add(ticks_now() - start);
+    }
+    const std::uint64_t start = nanoseconds_now();
+    const std::uint64_t start_ticks = ticks_now();
+    while (nanoseconds_now() - start < 2000000) {
+    } /* long enough to tell how long a tick is */
+    return Ticks{static_cast<double>(nothing.quantile(0.5)),
+                 static_cast<double>(nanoseconds_now() - start) / static_cast<double>(ticks_now() - start_ticks)};
+}
 
 } // namespace bench
 

@@ -10,18 +10,19 @@
 #include <string>
 #include <vector>
 
+#include "trace/trace.h"
+
 namespace bench
 {
 
-enum class Kind : std::uint8_t { kAlloc, kRelease, kTruncateFront, kTruncateBack, kExpand, kCoalesce };
-
 struct Event {
     std::uint64_t time;   /* ns since the trace's start */
-    std::uint64_t bytes;  /* of kAlloc, kTruncate..., kExpand */
-    std::uint32_t slot;   /* the slice; of kCoalesce where its slots begin in Trace::groups */
-    std::uint32_t source; /* of kAlloc: index in Trace::sources; of kCoalesce the number of slots */
-    std::uint32_t site;   /* of kAlloc: number of the call site, 0 if it was not recorded */
-    Kind kind;
+    std::uint64_t bytes;  /* of an alloc, truncate, expand */
+    std::uint32_t slot;   /* the slice; of a coalesce where its slots begin in Trace::groups */
+    std::uint32_t source; /* of an alloc: index in Trace::sources; of a coalesce the number of slots; of a release whether
+                           * another thread than the one that allocated had a part in the slice */
+    std::uint32_t site;   /* of an alloc: number of the call site, 0 if it was not recorded */
+    enum trace_kind kind; /* no handover: the release names its thread */
 };
 
 /* What one allocator serves: the slices of one thread that have the same reserve. */
@@ -48,9 +49,7 @@ struct Trace {
  * number. Double: the trace and a copy of it that begins 1/64 of its duration later, on the same threads. */
 enum class Scale { kSame, kHalf, kDouble };
 
-/* Above this no slice of a trace may be, nor may what lives at once: no pool is tuned for that, and a figure out of a broken file
- * must not eat the machine. */
-constexpr std::uint64_t kLargestSlice = std::uint64_t{1} << 30;
+/* More may not live at once: no pool is tuned for that, and a figure out of a broken file must not eat the machine. */
 constexpr std::uint64_t kMostLive = std::uint64_t{1} << 32;
 
 /* False, and *error is one line that names the file and the place. `partial` takes what can be read of it. `reserve` replaces

@@ -13,6 +13,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <numeric>
+#include <thread>
 
 #include "peers/malloc_account.h"
 #include "peers/peer.h"
@@ -32,6 +33,7 @@ namespace
 {
 
 constexpr std::size_t kLargestBuf = std::size_t{1} << 30;
+constexpr std::size_t kMostThreads = 64;
 
 constexpr const char *kHelp =
     "iobuf_replay_trace [OPTION...] FILE\n"
@@ -39,13 +41,16 @@ constexpr const char *kHelp =
     "  --malloc NAME        through malloc instead: glibc, jemalloc, mimalloc or tcmalloc, which must be the one that serves it\n"
     "  --reserve N          spare bytes in front of each slice, instead of those in the trace\n"
     "  --cache N            bytes of free bufs that the pool keeps; default 64 MiB, as the library's\n"
+    "  --threads N          so many threads, up to 64, play copies of the trace at once, on one pool, and release what another\n"
+    "                       allocated where the trace has that; default 1\n"
     "  --measure WHAT       memory, time, latency or several, with commas; default all of them\n"
     "  --rounds N           of time, all sizes in each, in an order of its own; default 1\n"
     "  --seed N             of that order; default 1\n"
     "  --scale HOW          same, half or double: traffic thinned or laid over itself\n"
     "  --partial            takes what can be read of a trace that is cut off\n"
     "  --pinned-below P     a buf is pinned if its slices fill less than P percent of it; default 25\n"
-    "Times are ns for one event, over a replay by one thread, after one replay that is not timed.\n";
+    "Times are ns for one event, after one replay that is not timed: of the processor; with several threads, of the clock, over\n"
+    "the events of all. What holds memory is told of one thread alone.\n";
 
 struct Arguments {
     std::vector<std::size_t> sizes = {4096};
@@ -53,6 +58,7 @@ struct Arguments {
     std::string path;
     std::size_t reserve = SIZE_MAX;
     std::size_t cache = std::size_t{64} << 20;
+    std::size_t threads = 1;
     bool memory = true, time = true, latency = true;
     std::size_t rounds = 1;
     std::uint64_t seed = 1;
@@ -104,6 +110,8 @@ void take_value(const std::string &option, const std::string &value, Arguments *
         arguments->reserve = number(option, value, 0, 65536);
     } else if (option == "--cache") {
         arguments->cache = std::max<std::size_t>(1, number(option, value, 0, SIZE_MAX / 2)); /* 0 would be the default */
+    } else if (option == "--threads") {
+        arguments->threads = number(option, value, 1, kMostThreads);
     } else if (option == "--measure") {
         arguments->memory = arguments->time = arguments->latency = false;
         for (const std::string &part : split(value)) {
@@ -227,24 +235,37 @@ std::string pinners_of(const Trace &trace, const MemoryResult &result)
     return out + "]";
 }
 
+std::string peak_of(std::size_t held, std::size_t live)
+{
+    return "{" + field("peak_held", held) + field("peak_live", live) + quoted("held_per_live") + ": " +
+           number_of(live == 0 ? 0 : static_cast<double>(held) / static_cast<double>(live)) + ", ";
+}
+
 std::string memory_of(const Trace &trace, const MemoryResult &result)
 {
-    const std::size_t held = result.peak.parts.held();
     double mean_held = 0;
     for (const double part : result.mean)
         mean_held += part;
-    return "{" + field("peak_held", held) + field("peak_live", trace.peak_live) + quoted("held_per_live") + ": " +
-           number_of(trace.peak_live == 0 ? 0 : static_cast<double>(held) / static_cast<double>(trace.peak_live)) + ", " +
-           quoted("mean_held") + ": " + number_of(mean_held) + ", " + field("peak_at_ns", result.peak.time) + quoted("at_peak") +
-           ": " + parts_of(result.peak.parts.bytes) + ", " + quoted("mean") + ": " + parts_of(result.mean) + ", " +
-           field("most_pinned", result.most_pinned.parts.bytes[kPinned]) + field("most_pinned_at_ns", result.most_pinned.time) +
-           quoted("pinners") + ": " + pinners_of(trace, result) + ", " + field("pool_peak", result.pool_peak) +
-           field("bufs_taken", result.taken) + field("bufs_allocated", result.bufs_allocated) +
+    return peak_of(result.peak.parts.held(), trace.peak_live) + quoted("mean_held") + ": " + number_of(mean_held) + ", " +
+           field("peak_at_ns", result.peak.time) + quoted("at_peak") + ": " + parts_of(result.peak.parts.bytes) + ", " +
+           quoted("mean") + ": " + parts_of(result.mean) + ", " + field("most_pinned", result.most_pinned.parts.bytes[kPinned]) +
+           field("most_pinned_at_ns", result.most_pinned.time) + quoted("pinners") + ": " + pinners_of(trace, result) + ", " +
+           field("pool_peak", result.pool_peak) + field("bufs_taken", result.taken) +
+           field("bufs_allocated", result.bufs_allocated) +
            field("bufs_reused", result.taken - result.bufs_allocated + result.restarted) +
            field("restarted_in_place", result.restarted) + field("cache_misses", result.bufs_allocated) +
            field("backing_allocations", result.backing_gave) + field("backing_deallocations", result.backing_got) +
            field("coalesced_from", result.coalesced_from) + field("coalesced_to", result.coalesced_to) +
            field("expands_refused", result.expands_refused) + quoted("series") + ": " + series_of(result.series) + "}";
+}
+
+std::string memory_of(const Trace &trace, std::size_t threads, const TeamMemory &result)
+{
+    return peak_of(result.peak_held, threads * trace.peak_live) + field("pool_peak", result.pool_peak) +
+           field("bufs_allocated", result.bufs_allocated) + field("cache_misses", result.bufs_allocated) +
+           field("backing_allocations", result.backing_gave) + field("backing_deallocations", result.backing_got) +
+           field("handed_over", result.handed_over) + quoted("released_at_home") + ": " + std::to_string(result.released_at_home) +
+           "}";
 }
 
 std::string latency_of(const Latency &latency)
@@ -258,9 +279,11 @@ std::string trace_of(const Trace &trace)
     std::string octaves = "[";
     for (std::size_t at = 0; at < trace.octaves.size(); at++)
         octaves += (at == 0 ? "" : ", ") + std::to_string(trace.octaves[at]);
+    const auto elsewhere = std::count_if(trace.events.begin(), trace.events.end(),
+                                         [](const Event &event) { return event.kind == TRACE_RELEASE && event.source != 0; });
     return "{" + field("events", trace.events.size()) + field("allocs", trace.allocs) + field("threads", trace.threads) +
-           field("largest", trace.largest) + field("peak_live", trace.peak_live) + field("duration_ns", trace.duration) +
-           "\"octaves\": " + octaves + "]}";
+           field("handed_over", static_cast<std::uint64_t>(elsewhere)) + field("largest", trace.largest) +
+           field("peak_live", trace.peak_live) + field("duration_ns", trace.duration) + "\"octaves\": " + octaves + "]}";
 }
 
 struct Run {
@@ -282,10 +305,10 @@ std::string run_of(const Run &run)
     return out + "]}";
 }
 
-std::string malloc_memory_of(const Trace &trace)
+std::string malloc_memory_of(const Trace &trace, std::size_t threads)
 {
-    const MallocMemory memory = replay_malloc_memory(trace);
-    return "{" + field("peak_held", memory.peak_held) + field("peak_live", trace.peak_live) +
+    const MallocMemory memory = threads > 1 ? team_malloc_memory(trace, threads) : replay_malloc_memory(trace);
+    return "{" + field("peak_held", memory.peak_held) + field("peak_live", threads * trace.peak_live) +
            field("held_at_end", memory.held_at_end) + field("samples", memory.samples) +
            "\"minor_faults\": " + std::to_string(memory.minor_faults) + "}";
 }
@@ -302,20 +325,27 @@ std::vector<std::size_t> shuffled(std::size_t count, Random *random)
 void measure(const Arguments &arguments, const Trace &trace, std::vector<Run> *runs)
 {
     const bool is_malloc = !arguments.malloc.empty();
+    const bool is_team = arguments.threads > 1;
+    const auto choice = [&](const Run &run) { return PoolChoice{run.size, arguments.cache, arguments.threads}; };
     for (Run &run : *runs) {
-        const PoolChoice choice = {run.size, arguments.cache};
-        if (arguments.memory)
-            run.memory =
-                is_malloc ? malloc_memory_of(trace) : memory_of(trace, replay_memory(trace, choice, arguments.pinned_below));
+        if (!arguments.memory)
+            continue;
+        if (is_malloc)
+            run.memory = malloc_memory_of(trace, arguments.threads);
+        else if (is_team)
+            run.memory = memory_of(trace, arguments.threads, team_memory(trace, choice(run)));
+        else
+            run.memory = memory_of(trace, replay_memory(trace, choice(run), arguments.pinned_below));
     }
     Random random(arguments.seed);
     for (std::size_t round = 0; arguments.time && round < arguments.rounds; round++)
-        for (const std::size_t at : shuffled(runs->size(), &random))
-            (*runs)[at].rounds.push_back(replay_time(trace, PoolChoice{(*runs)[at].size, arguments.cache}) /
-                                         static_cast<double>(trace.events.size()));
+        for (const std::size_t at : shuffled(runs->size(), &random)) {
+            Run &run = (*runs)[at];
+            run.rounds.push_back(is_team ? team_time(trace, choice(run)) : replay_time(trace, choice(run)));
+        }
     for (Run &run : *runs)
         if (arguments.latency) {
-            const LatencyResult result = replay_latency(trace, PoolChoice{run.size, arguments.cache});
+            const LatencyResult result = is_team ? team_latency(trace, choice(run)) : replay_latency(trace, choice(run));
             run.latency = "{\"alloc\": " + latency_of(result.alloc) + ", \"release\": " + latency_of(result.release) +
                           ", \"clock_ns\": " + number_of(result.clock_cost) + "}";
         }
@@ -360,8 +390,10 @@ int main(int argc, char **argv)
         runs.back().size = size;
     }
     measure(arguments, trace, &runs);
-    std::printf("{\"trace\": %s, \"malloc\": %s, \"pinned_below\": %u, \"cache_limit\": %zu, \"runs\": [", trace_of(trace).c_str(),
-                quoted(malloc_version()).c_str(), arguments.pinned_below, arguments.cache);
+    std::printf("{\"trace\": %s, \"malloc\": %s, \"threads\": %zu, \"processors\": %u, \"pinned_below\": %u, \"cache_limit\": %zu, "
+                "\"runs\": [",
+                trace_of(trace).c_str(), quoted(malloc_version()).c_str(), arguments.threads, std::thread::hardware_concurrency(),
+                arguments.pinned_below, arguments.cache);
     for (std::size_t at = 0; at < runs.size(); at++)
         std::printf("%s%s", at == 0 ? "" : ",\n", run_of(runs[at]).c_str());
     std::printf("]}\n");

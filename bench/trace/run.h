@@ -1,4 +1,5 @@
-/* One replay of a trace: through this library with bufs of a given size, or through the malloc of the process. */
+/* One replay of a trace: through this library with bufs of a given size, or through the malloc of the process; by one thread, or by
+ * several at once (run.cc, team.cc). */
 #ifndef BENCH_TRACE_RUN_H
 #define BENCH_TRACE_RUN_H
 
@@ -13,6 +14,7 @@ namespace bench
 struct PoolChoice {
     std::size_t buf_bytes = 0; /* 0: malloc */
     std::size_t cache_limit = 0;
+    std::size_t threads = 1; /* that play at once, on one pool */
 };
 
 /* What was held at one moment, and what of it lived. */
@@ -57,8 +59,8 @@ struct LatencyResult {
 /* The same for the same trace and choice, on every run. `pinned_below` is in percent. */
 MemoryResult replay_memory(const Trace &trace, const PoolChoice &choice, unsigned pinned_below);
 
-/* ns of the processor for the whole trace, after one replay that is not timed, so that the pool has its bufs: the fastest of at
- * least two. */
+/* ns of the processor for one event, after one replay that is not timed, so that the pool has its bufs: the fastest of at least
+ * two. */
 double replay_time(const Trace &trace, const PoolChoice &choice);
 
 /* Each alloc and release on its own; also after one that is not timed. */
@@ -71,6 +73,25 @@ struct MallocMemory {
     long minor_faults = 0; /* pages that the kernel gave during the replay */
 };
 MallocMemory replay_malloc_memory(const Trace &trace);
+
+/* ------ the same by `choice.threads` threads, two or more, each with a copy of the trace. These differ from run to run. */
+
+/* The pool's own figures and what its backing counts: who holds what is known of one thread alone. */
+struct TeamMemory {
+    std::size_t peak_held = 0; /* with the pool's bookkeeping */
+    std::size_t pool_peak = 0; /* without */
+    std::size_t bufs_allocated = 0;
+    std::size_t backing_gave = 0, backing_got = 0; /* calls, until the pool is gone */
+    std::size_t handed_over = 0;                   /* slices that another thread released */
+    std::size_t released_at_home = 0;              /* that should have been, but the way there was full */
+};
+TeamMemory team_memory(const Trace &trace, const PoolChoice &choice);
+
+/* ns of the clock for one event, those of all threads counted: the fastest of several stretches. */
+double team_time(const Trace &trace, const PoolChoice &choice);
+
+LatencyResult team_latency(const Trace &trace, const PoolChoice &choice);
+MallocMemory team_malloc_memory(const Trace &trace, std::size_t threads);
 
 } // namespace bench
 

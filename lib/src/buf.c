@@ -18,7 +18,7 @@
  * though its owner never does anything again, or has ended.
  *
  * Where the pool has seen that bufs become free on other threads, the owner gives up the bias himself as he lets go, and merges the
- * counts into shared: no revocation, and one atomic addition for each release. And where one other thread releases them all, as
+ * counts into shared: no revocation, and one atomic operation for each release. And where one other thread releases them all, as
  * between a producer and a consumer, the first release there adopts the buf, once in a life: the count moves from shared to local_,
  * and that thread is the owner from then on, as if it had cut the slices.
  *
@@ -174,6 +174,23 @@ static bool adopt(struct buf *b, uint64_t shared)
     return true;
 }
 
+/* Drops a reference where there is no count but `shared`, as it was found to be. False, and nothing is changed: another thread has
+ * adopted the buf since, and will not look at `shared` again unless it is revoked. Orders: as in put_shared. */
+static bool put_merged(struct buf *b, uint64_t shared)
+{
+    if (!b->adoptable) {
+        shared = atomic_add(&b->shared, STAMP - 1, ACQ_REL);
+    } else {
+        do {
+            if ((shared & MERGED) == 0)
+                return false;
+        } while (!atomic_cas(&b->shared, &shared, shared + STAMP - 1, ACQ_REL));
+    }
+    if ((shared & COUNT_MASK) == COUNT_ZERO + 1)
+        buf_free(b);
+    return true;
+}
+
 /* Drops a reference that iobuf_put_local_ did not: by another thread, or the last one that the owner counts. */
 void iobuf_put_slow_(struct iobuf_buf *head)
 {
@@ -184,10 +201,8 @@ void iobuf_put_slow_(struct iobuf_buf *head)
             buf_put(b);
             return;
         }
-        /* A plain count of references, of which we have one. Orders: as in put_shared. */
-        if ((atomic_add(&b->shared, STAMP - 1, ACQ_REL) & COUNT_MASK) == COUNT_ZERO + 1)
-            buf_free(b);
-        return;
+        if (put_merged(b, shared))
+            return;
     }
     if (iobuf_equals_(&b->head.owner_, iobuf_self_())) {
         /* Relaxed: without HOLD, nobody writes taken_. */

@@ -1,5 +1,5 @@
-/* The library's atomics with a hook in front of each load and store, so that a test can hold a thread between two of them. Included
- * before everything else: see test/CMakeLists.txt. */
+/* The library's atomics with a hook in front of each load, store and change, so that a test can hold a thread between two of them.
+ * Included before everything else: see test/CMakeLists.txt. */
 #ifndef IOBUF_TEST_HOOKED_H
 #define IOBUF_TEST_HOOKED_H
 
@@ -23,5 +23,13 @@ static inline uintptr_t iobuf_self_(void)
 {
     return (uintptr_t)__builtin_thread_pointer();
 }
+
+#include "../src/atomic.h"
+
+#undef atomic_add
+#undef atomic_cas
+#define atomic_add(p, value, order) (hook_store(p), __atomic_fetch_add((p), (value), __ATOMIC_##order))
+#define atomic_cas(p, expected, value, order)                                                                                      \
+    (hook_store(p), __atomic_compare_exchange_n((p), (expected), (value), false, __ATOMIC_##order, __ATOMIC_ACQUIRE))
 
 #endif

@@ -1,5 +1,5 @@
 /* Windows between two instructions, too small for luck, held open by the hooks of hooked.h. */
-#include "../src/atomic.h"
+#include "../src/internal.h"
 
 #include <semaphore.h>
 #include <setjmp.h>
@@ -272,6 +272,70 @@ static void alloc_finds_a_buf_left_behind(void **state)
     }
 }
 
+/* ---- a buf that another thread adopts ---- */
+
+static iobuf_slice shared[6];
+
+static void *release_the_first(void *unused)
+{
+    iobuf_slice_release(&shared[0]);
+    return unused;
+}
+
+static void *adopt_and_release_all_but_one(void *unused)
+{
+    mine = &owner;
+    iobuf_slice_release(&shared[0]);
+    for (size_t i = 2; i < 6; i++)
+        iobuf_slice_release(&shared[i]);
+    return unused;
+}
+
+static void *release_the_one(void *unused)
+{
+    mine = &other;
+    iobuf_slice_release(&shared[1]);
+    return unused;
+}
+
+/* A thread has found a buf that has but one count, of which it is about to drop a reference. Meanwhile another adopts the buf, and
+ * releases the rest: as the owner it takes no notice of what is dropped elsewhere, which therefore has to notice itself. */
+static void a_release_during_an_adoption_is_not_overlooked(void **state)
+{
+    (void)state;
+    if (!fence_heavy_available())
+        return;
+    iobuf_pool_options options = options_of(0);
+    iobuf_allocator a;
+    iobuf_pool_stats stats;
+    pthread_t threads[2];
+    assert_int_equal(iobuf_pool_create(&options, &pool), IOBUF_OK);
+    for (size_t count = 1; count <= 6; count += 5) { /* first let the pool see that others release */
+        assert_int_equal(iobuf_allocator_init(&a, pool, 0), IOBUF_OK);
+        for (size_t i = 0; i < count; i++)
+            assert_int_equal(iobuf_alloc(&a, 10, &shared[i]), IOBUF_OK);
+        iobuf_allocator_release(&a);
+        if (count == 1) {
+            pthread_create(&threads[0], NULL, release_the_first, NULL);
+            pthread_join(threads[0], NULL);
+        }
+    }
+    struct buf *buf = buf_from(buf_of(&shared[0]));
+    held_init(&owner, &buf->head.owner_, true, true);
+    held_init(&other, &buf->shared, true, true);
+    pthread_create(&threads[0], NULL, adopt_and_release_all_but_one, NULL);
+    await(&owner.there);
+    pthread_create(&threads[1], NULL, release_the_one, NULL);
+    await(&other.there);
+    sem_post(&owner.go);
+    pthread_join(threads[0], NULL);
+    sem_post(&other.go);
+    pthread_join(threads[1], NULL);
+    iobuf_pool_stats_get(pool, &stats);
+    assert_int_equal(stats.bufs_in_use, 0);
+    close_and_count();
+}
+
 /* ---- the lock ---- */
 
 static biased_lock biased;
@@ -334,6 +398,7 @@ int main(void)
         cmocka_unit_test(counters_find_a_buf_left_behind),
         cmocka_unit_test(trim_finds_a_buf_left_behind),
         cmocka_unit_test(alloc_finds_a_buf_left_behind),
+        cmocka_unit_test(a_release_during_an_adoption_is_not_overlooked),
         cmocka_unit_test(an_owner_of_old_leaves_the_lock_to_the_next),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -63,10 +63,10 @@ def output(file, args, env=None):
 
 
 class Replay:
-    """The measurements of one trace under one set of options."""
+    """The measurements of one trace under one set of options, by so many threads at once."""
 
-    def __init__(self, trace, options=()):
-        self.file, self.trace, self.options = program(), trace, tuple(options)
+    def __init__(self, trace, options=(), threads=1):
+        self.file, self.trace, self.options, self.threads = program(), trace, (*options, "--threads", threads), threads
         self.runs, self.seed = 0, 0
 
     def __call__(self, sizes, measure, rounds=1, scale="same"):
@@ -166,8 +166,9 @@ def recommend(replay, name, sizes=SIZES, prefer="balanced"):
     latencies, _ = replay(sorted({*on_front, chosen}), "latency")
     moves = {scale: scaled(replay, sizes, alive, weight, scale, chosen) for scale in ("half", "double")}
     rows = [row(table, size, on_front, chosen, latencies) for size in sizes]
-    return {"name": name, "trace": trace, "prefer": prefer, "memory_weight": weight, "recommended_bytes": chosen,
-            "reason": reason(table, alive, chosen, prefer), "advice": advice(table, chosen), "edge": edge(sizes, chosen), "front": on_front,
+    return {"name": name, "trace": trace, "threads": replay.threads, "processors": build.cpus(), "prefer": prefer, "memory_weight": weight,
+            "recommended_bytes": chosen, "reason": reason(table, alive, chosen, prefer, replay.threads), "advice": advice(table, chosen),
+            "edge": edge(sizes, chosen), "front": on_front,
             "by_traffic": {"half": moves["half"], "same": chosen, "double": moves["double"]},
             "by_weight": [{"memory_weight": each, "bytes": best(table, alive, each)} for each in WEIGHTS],
             "runs": runs | {"made": replay.runs}, "noise": noise(rows, chosen), "sizes": rows}
@@ -210,6 +211,11 @@ def share(value):
     return f"{100 * value:.0f} %"
 
 
+def rate(ns):
+    """Events a second, of which each takes so long."""
+    return f"{1e3 / ns:.1f} million"
+
+
 def human(size):
     """4096 as 4 KiB; exact."""
     for unit, name in ((1 << 20, "MiB"), (1 << 10, "KiB")):
@@ -226,16 +232,21 @@ def human_bytes(size):
     return f"{size} bytes"
 
 
-def reason(table, alive, chosen, prefer):
-    """One sentence: what the size costs, against the fastest and the smallest."""
+def reason(table, alive, chosen, prefer, threads=1):
+    """One sentence: what the size costs, against the fastest and the smallest. Of several threads nobody knows when what lives is most."""
     fastest = min(alive, key=lambda size: nanoseconds(table[size]))
     least = min(table, key=lambda size: (held(table[size]), size))
     time = nanoseconds(table[chosen]) / nanoseconds(table[fastest]) - 1
     memory = held(table[chosen]) / held(table[least]) - 1
-    said = [f"it holds {table[chosen]['memory']['held_per_live']:.2f} bytes for each live one at the peak"]
+    peak = "at the peak" if threads == 1 else f"if {threads} threads had their peak at once"
+    said = [f"it holds {table[chosen]['memory']['held_per_live']:.2f} bytes for each live one {peak}"]
     said.append("the least of all sizes" if memory == 0 else f"{share(memory)} more than the least ({human(least)})")
-    said.append(f"and takes {nanoseconds(table[chosen]):.1f} ns for an event")
-    said.append("the fastest of all sizes" if time == 0 else f"{share(time)} more than the fastest ({human(fastest)})")
+    if threads == 1:
+        said.append(f"and takes {nanoseconds(table[chosen]):.1f} ns for an event")
+        said.append("the fastest of all sizes" if time == 0 else f"{share(time)} more than the fastest ({human(fastest)})")
+    else:
+        said.append(f"and {threads} threads together get through {rate(nanoseconds(table[chosen]))} events a second")
+        said.append("the most of all sizes" if time == 0 else f"{share(time / (1 + time))} fewer than the most ({human(fastest)})")
     by = {"memory": "memory counting four times as much as time", "speed": "time counting four times as much as memory",
           "balanced": "time and memory counting alike"}[prefer]
     return f"{human(chosen)}: " + ", ".join(said) + f"; with {by}, no size that was tried costs less by more than 1 %."
@@ -250,9 +261,9 @@ MUCH, MOST_OF = 2.0, 0.25  # bytes held per byte live, and the share of the held
 
 
 def advice(table, chosen):
-    """What to do where even the least memory is much."""
+    """What to do where even the least memory is much. Of several threads it is not known what holds it."""
     least = min(table, key=lambda size: (held(table[size]), size))
-    if table[least]["memory"]["held_per_live"] < MUCH:
+    if table[least]["memory"]["held_per_live"] < MUCH or "at_peak" not in table[chosen]["memory"]:
         return []
     parts, whole = table[chosen]["memory"]["at_peak"], held(table[chosen])
     words = {"pinned": "long-lived slices pin bufs: give them a pool of their own, or compact them (iobuf_slice_compact)",

@@ -165,34 +165,207 @@ const charts = (() => {
     });
   }
 
-  function pool(id, key, what) {
-    const labels = [...new Map(data.pool.flatMap((one) => one.rows).map((row) => [row.bytes, row.label])).entries()]
-      .sort((one, other) => one[0] - other[0]);
-    const colours = ["--bar", "--bar-slow", "--second", "--good"].map(colour);
-    return new Chart(canvas(id), {
+  // ---- the pool's size
+
+  const UNITS = [[2 ** 30, "GiB"], [2 ** 20, "MiB"], [2 ** 10, "KiB"], [1, "bytes"]];
+  const unit = (bytes) => UNITS.find(([least]) => bytes >= least) || UNITS[3];
+  const human = (bytes) => { const [one, name] = unit(bytes); return `${one === 1 ? Math.round(bytes) : short(bytes / one)} ${name}`; };
+  const tint = (name, percent) => `color-mix(in srgb, ${colour(name)} ${percent}%, ${colour("--ground")})`;
+  const keys = () => ({ position: "bottom", labels: { color: colour("--soft"), boxWidth: 12, boxHeight: 12, padding: 8 } });
+
+  // Where values differ much their ratios count: 1, 1.5, 2, 3, 4, 6, ...
+  function ratios(text, values) {
+    const low = Math.min(...values), high = Math.max(...values), halves = [];
+    const write = (value) => String(Number(value.toPrecision(3)));
+    if (high < 2 * low) {
+      const room = 0.1 * (high - low || low), ticks = { color: colour("--soft"), maxTicksLimit: 7, includeBounds: false, callback: write };
+      return axis(text, { type: "linear", min: low - room, max: high + room, ticks });
+    }
+    for (let power = Math.floor(Math.log2(low)); 2 ** power <= high * 1.1; power++) {
+      halves.push(2 ** power);
+      if (high < 20 * low) halves.push(1.5 * 2 ** power);
+    }
+    return axis(text, {
+      type: "logarithmic", min: low / (high / low) ** 0.04, max: high * (high / low) ** 0.08,
+      ticks: { color: colour("--soft"), maxRotation: 0, callback: write },
+      afterBuildTicks: (scale) => { scale.ticks = halves.filter((value) => value >= scale.min && value <= scale.max).map((value) => ({ value })); },
+    });
+  }
+
+  // Beside each point its name, where it hides neither a point nor another name; those that come first in `order` have the choice.
+  const names = (order) => ({
+    id: "names",
+    afterDatasetsDraw(chart) {
+      const { ctx, chartArea: area } = chart, points = chart.getDatasetMeta(0).data;
+      const taken = points.map(({ x, y }) => ({ left: x - 5, right: x + 5, top: y - 5, bottom: y + 5 }));
+      ctx.save();
+      ctx.fillStyle = colour("--ink");
+      ctx.textBaseline = "middle";
+      order.forEach((at, rank) => {
+        const { x, y } = points[at], text = data.pool.sizes[at];
+        ctx.font = `${rank === 0 ? "bold " : ""}11px ${mono.family}`;
+        const width = ctx.measureText(text).width;
+        const box = [[8, -9], [-8 - width, -9], [8, 9], [-8 - width, 9], [-width / 2, -16], [-width / 2, 16]]
+          .map(([right, down]) => ({ left: x + right, right: x + right + width, top: y + down - 6, bottom: y + down + 6 }))
+          .find((one) => one.left >= area.left && one.right <= area.right && one.top >= area.top && one.bottom <= area.bottom
+            && !taken.some((other) => one.left < other.right && other.left < one.right && one.top < other.bottom && other.top < one.bottom));
+        if (!box) return;
+        taken.push(box);
+        ctx.fillText(text, box.left, (box.top + box.bottom) / 2);
+      });
+      ctx.restore();
+    },
+  });
+
+  const whiskers = (rows) => ({
+    id: "whiskers",
+    beforeDatasetsDraw(chart) {
+      const { ctx, scales: { y } } = chart;
+      ctx.save();
+      ctx.strokeStyle = colour("--soft");
+      chart.getDatasetMeta(0).data.forEach(({ x }, at) => {
+        const [, low, high] = rows[at].time;
+        if (low === null) return;
+        const ends = [y.getPixelForValue(low), y.getPixelForValue(high)];
+        ctx.beginPath();
+        ctx.moveTo(x, ends[0]), ctx.lineTo(x, ends[1]);
+        for (const end of ends) ctx.moveTo(x - 4, end), ctx.lineTo(x + 4, end);
+        ctx.stroke();
+      });
+      ctx.restore();
+    },
+  });
+
+  function front({ rows, chosen }) {
+    const point = (row) => ({ x: row.held, y: row.time[0] });
+    const places = rows.map((_, at) => at), best = places.filter((at) => rows[at].front);
+    const line = rows.map((row, at) => colour(at === chosen ? "--bar-slow" : row.front ? "--bar" : "--soft"));
+    const fill = line.map((each, at) => (rows[at].time[1] === null ? colour("--ground") : each)); // hollow where there is no interval
+    const said = ({ time: [ratio, low, high], ns, held, peak, rounds }) => [
+      `time ${short(ratio)} × that of the choice, ${ns} ns`,
+      low === null ? `${rounds} round${rounds > 1 ? "s" : ""}: no interval` : `95 %: ${low.toFixed(3)} to ${high.toFixed(3)}`,
+      `${held.toFixed(2)} bytes held per live one`, `at most ${human(peak)} held`];
+    return new Chart(canvas("pool-front"), {
       type: "line",
+      data: { datasets: [
+        { label: "sizes", data: rows.map(point), showLine: false, pointRadius: places.map((at) => (at === chosen ? 7 : rows[at].front ? 4.5 : 3)),
+          pointHoverRadius: 8, pointStyle: places.map((at) => (at === chosen ? "rectRot" : "circle")), pointBackgroundColor: fill, pointBorderColor: line },
+        { label: "front", data: best.map((at) => point(rows[at])).sort((one, other) => one.x - other.x), borderColor: colour("--bar"), borderWidth: 1.5,
+          pointRadius: 0, pointHoverRadius: 0 },
+      ] },
+      options: {
+        ...plain, parsing: false, interaction: { mode: "nearest", intersect: false },
+        scales: {
+          x: ratios("bytes held per live one, at the peak", rows.map((row) => row.held)),
+          y: ratios("time, times that of the choice", rows.flatMap((row) => row.time).filter((value) => value !== null)),
+        },
+        plugins: { legend: { display: false }, tooltip: { displayColors: false, filter: (item) => item.datasetIndex === 0,
+          callbacks: { title: ([item]) => (item ? data.pool.sizes[item.dataIndex] : ""), label: (item) => said(rows[item.dataIndex]) } } },
+      },
+      plugins: [whiskers(rows), names([...new Set([chosen, ...best, ...places])])],
+    });
+  }
+
+  // How many slices there are of each size: each bar from one power of two to the next.
+  function slices({ octaves }) {
+    return new Chart(canvas("pool-slices"), {
+      type: "bar",
       data: {
-        labels: labels.map(([, text]) => text),
-        datasets: data.pool.map((one, at) => {
-          const best = (point) => one.best.bytes === labels[point][0];
-          return {
-            label: one.traffic || "iobuf",
-            data: labels.map(([bytes]) => { const row = one.rows.find((each) => each.bytes === bytes); return row ? row[key] : null; }),
-            borderColor: colours[at % 4], backgroundColor: colours[at % 4], tension: 0.2,
-            pointRadius: labels.map((_, point) => (best(point) ? 7 : 3)), pointStyle: labels.map((_, point) => (best(point) ? "rectRot" : "circle")),
-          };
-        }).concat(data.malloc && data.malloc[key] ? [{
-          label: "malloc, the same work", data: labels.map(() => data.malloc[key]), borderColor: colour("--soft"), borderDash: [6, 4],
-          borderWidth: 1.5, pointRadius: 0,
-        }] : []),
+        labels: octaves.map((one) => one.from),
+        datasets: [{ data: octaves.map((one) => one.share), backgroundColor: colour("--bar"), barPercentage: 1, categoryPercentage: 0.94 }],
       },
       options: {
         ...plain, interaction: { mode: "index", intersect: false },
-        scales: { x: axis("block size of the pool"), y: axis(what, { beginAtZero: true }) },
-        plugins: { legend: { labels: { color: colour("--soft"), usePointStyle: true, pointStyle: "line" } } },
+        scales: {
+          x: axis("size of a slice, from", { ticks: { color: colour("--soft"), autoSkipPadding: 6 }, grid: { display: false } }),
+          y: axis("% of the slices", { beginAtZero: true }),
+        },
+        plugins: { legend: { display: false }, tooltip: { displayColors: false, callbacks: {
+          title: ([item]) => octaves[item.dataIndex].text,
+          label: (item) => `${octaves[item.dataIndex].count.toLocaleString("en")} slices, ${short(octaves[item.dataIndex].share)} %` } } },
       },
     });
   }
 
-  return { speed, trend, planted, pool, title, label };
+  // What the bytes are that were held and not live, where most was held; causes that are kin have one hue.
+  function waste({ rows, chosen }) {
+    const hues = [["--bar-slow", 100], ["--bar-slow", 45], ["--bar", 100], ["--second", 100], ["--second", 45], ["--good", 100], ["--good", 45],
+      ["--soft", 60], ["--ink", 80]];
+    const sets = data.pool.causes.map((label, cause) => ({
+      label, backgroundColor: tint(...hues[cause]),
+      data: rows.map((row) => (100 * row.waste[cause]) / row.peak), bytes: rows.map((row) => row.waste[cause]),
+    })).filter((set) => set.bytes.some((bytes) => bytes > 0));
+    const said = ({ live, peak: most }, at) => `${data.pool.sizes[at]}: ${human(live)} live of ${human(most)}`;
+    return new Chart(canvas("pool-waste"), {
+      type: "bar",
+      data: { labels: data.pool.sizes.map((size, at) => (at === chosen ? `◆ ${size}` : size)), datasets: sets },
+      options: {
+        ...plain, indexAxis: "y", interaction: { mode: "index", axis: "y", intersect: false }, barPercentage: 1, categoryPercentage: 0.84,
+        scales: {
+          x: axis("% of what was held", { stacked: true, min: 0 }),
+          y: {
+            stacked: true, grid: { display: false },
+            ticks: { autoSkip: false, color: colour("--ink"), font: ({ index }) => ({ size: 11, weight: index === chosen ? "bold" : "normal" }) },
+          },
+        },
+        plugins: { legend: keys(), tooltip: { filter: (item) => item.raw > 0, callbacks: {
+          title: ([item]) => (item ? said(rows[item.dataIndex], item.dataIndex) : ""),
+          label: (item) => `${item.dataset.label} ${human(item.dataset.bytes[item.dataIndex])}, ${item.raw.toFixed(1)} %` } } },
+      },
+    });
+  }
+
+  // The first moment at which most was held.
+  const peak = (at, text) => ({
+    id: "peak",
+    afterDatasetsDraw(chart) {
+      const { ctx, chartArea: area } = chart, { x, y } = chart.getDatasetMeta(0).data[at];
+      ctx.save();
+      ctx.strokeStyle = ctx.fillStyle = colour("--ink");
+      ctx.setLineDash([4, 4]);
+      ctx.beginPath();
+      ctx.moveTo(x, area.bottom), ctx.lineTo(x, y);
+      ctx.stroke();
+      ctx.beginPath();
+      ctx.arc(x, y, 4, 0, 2 * Math.PI);
+      ctx.fill();
+      ctx.font = `bold 11px ${mono.family}`;
+      ctx.textBaseline = "bottom";
+      ctx.textAlign = x > (area.left + area.right) / 2 ? "right" : "left";
+      ctx.fillText(text, x + (ctx.textAlign === "left" ? 3 : -3), y - 5);
+      ctx.restore();
+    },
+  });
+
+  function held({ rows, over }, size) {
+    const { series, peak: most } = rows[size], [one, name] = unit(most);
+    const line = (value) => series.map((moment) => ({ x: moment[0] * over.scale, y: (value(moment) * most) / 1000 / one }));
+    const highest = Math.max(...series.map((moment) => moment[1]));
+    const bare = { borderWidth: 0, pointRadius: 0, pointHoverRadius: 0 };
+    return new Chart(canvas("pool-time"), {
+      type: "line",
+      data: { datasets: [
+        { label: "held", data: line((moment) => moment[1]), borderColor: colour("--ink"), backgroundColor: colour("--ink"), borderWidth: 1.5,
+          pointRadius: 0, pointHoverRadius: 4 },
+        { label: "pinned", data: line((moment) => moment[2] + moment[3]), backgroundColor: tint("--bar-slow", 60), fill: 2, ...bare },
+        { label: "live", data: line((moment) => moment[2]), backgroundColor: tint("--bar", 45), fill: "origin", ...bare },
+      ] },
+      options: {
+        ...plain, parsing: false, interaction: { mode: "index", intersect: false },
+        scales: {
+          x: axis(over.title, { type: "linear", min: 0, max: over.scale * 1000, ticks: { color: colour("--soft"), maxRotation: 0, includeBounds: false } }),
+          y: axis(name, { min: 0, grace: "12%" }),
+        },
+        plugins: { legend: keys(), tooltip: { callbacks: {
+          title: ([item]) => `${short(item.raw.x)} ${over.title}`,
+          label: (item) => `${item.dataset.label} ${human((series[item.dataIndex][[1, 3, 2][item.datasetIndex]] * most) / 1000)}` } } },
+      },
+      plugins: [peak(series.findIndex((moment) => moment[1] === highest), `peak ${human(most)}`)],
+    });
+  }
+
+  // What a chart's tooltip says, as one line.
+  const tip = ({ tooltip }) => [...tooltip.title, ...tooltip.body.flatMap((one) => one.lines)].join(" · ");
+
+  return { speed, trend, planted, front, slices, waste, held, title, label, tip };
 })();

@@ -11,8 +11,10 @@
     "speed-chart": () => charts.speed(byId("against").value),
     "trend-chart": () => chosen && charts.trend(chosen),
     "planted-chart": charts.planted,
-    "pool-time": () => charts.pool("pool-time", "ns", "ns per buffer"),
-    "pool-held": () => charts.pool("pool-held", "held", "bytes held per live byte"),
+    "pool-front": () => charts.front(traced()),
+    "pool-slices": () => charts.slices(traced()),
+    "pool-waste": () => charts.waste(traced()),
+    "pool-time": () => charts.held(traced(), Number(value("pool-size"))),
   };
   const places = Object.keys(drawers).map(byId).filter(Boolean);
   const drawn = new Map(), waiting = new Set();
@@ -113,20 +115,81 @@
     if (drawn.has("trend-chart")) ask("trend-chart");
   }
 
-  // From commit to commit by the arrow keys, where decimation has left a point.
-  let at = null;
-  function step(event) {
-    const chart = drawn.get("trend-chart"), way = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
-    if (!chart || !way) return;
-    event.preventDefault();
-    const points = chart.getDatasetMeta(0).data, last = points.length - 1;
-    at = at === null || at > last ? last : Math.min(last, Math.max(0, at + way));
-    const where = [{ datasetIndex: 0, index: at }];
-    chart.setActiveElements(where);
-    chart.tooltip.setActiveElements(where, points[at].getProps(["x", "y"]));
-    chart.update("none");
+  // ---- from point to point by the arrow keys, where decimation has left one
+
+  function walk(id, note, said) {
+    let at = null;
+    canvas(id).addEventListener("keydown", (event) => {
+      const chart = drawn.get(id), way = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+      if (!chart || !way) return;
+      event.preventDefault();
+      const points = chart.getDatasetMeta(0).data, last = points.length - 1;
+      at = at === null || at > last ? last : Math.min(last, Math.max(0, at + way));
+      const all = chart.options.interaction.mode === "index" ? chart.data.datasets.map((_, datasetIndex) => datasetIndex) : [0];
+      const where = all.map((datasetIndex) => ({ datasetIndex, index: at }));
+      chart.setActiveElements(where);
+      chart.tooltip.setActiveElements(where, points[at].getProps(["x", "y"]));
+      chart.update("none");
+      byId(note).textContent = said(chart, at);
+    });
+  }
+
+  const commit = (chart, at) => {
     const { x } = chart.data.datasets[0].data[at];
-    byId("trend-point").textContent = [charts.title(x), ...charts.label(chosen, x)].join(" · ");
+    return [charts.title(x), ...charts.label(chosen, x)].join(" · ");
+  };
+
+  // ---- the pool's size: a trace and a size of it
+
+  const POOLED = ["pool-front", "pool-slices", "pool-waste", "pool-time"];
+  const traced = () => data.pool.traces[Number(value("pool-trace"))];
+
+  function heat() {
+    const measure = Number(value("pool-measure")), cells = [...document.querySelectorAll("#pool-heat td")];
+    cells.forEach((one, at) => {
+      const [text, level] = data.pool.heat[at][measure];
+      one.firstElementChild.textContent = text;
+      one.className = `heat-${level}${one.classList.contains("chosen") ? " chosen" : ""}`;
+    });
+  }
+
+  function mark() {
+    const is = (one, of) => one.toggleAttribute("data-now", of);
+    for (const one of document.querySelectorAll("#pool-heat thead th")) is(one, one.dataset.trace === String(Number(value("pool-trace"))));
+    for (const one of document.querySelectorAll("#pool-heat tbody tr")) is(one.firstElementChild, one.dataset.size === value("pool-size"));
+    const { name, rows } = traced(), { pinned, pinners } = rows[value("pool-size")], size = data.pool.sizes[value("pool-size")];
+    const titles = ["time against memory, the front joined", "sizes of the slices", "what was held and not live, at the peak", `memory over time at ${size}`];
+    POOLED.forEach((id, at) => {
+      byId(`${id}-title`).textContent = `${name}: ${titles[at]}`;
+      byId(`${id}-point`).textContent = "";
+    });
+    byId("pool-pinned").textContent = pinners.length ? `Pinned at ${size}: at most ${pinned}` : `Nothing is pinned at ${size}`;
+    byId("pool-pinners").replaceChildren(...pinners.map((one) => {
+      const made = cell("li", `: ${one.text}`);
+      made.prepend(cell("code", one.name));
+      return made;
+    }));
+  }
+
+  function pick(trace, size) {
+    if (trace !== null && byId("pool-trace")) byId("pool-trace").value = trace;
+    byId("pool-size").value = size === null ? traced().chosen : size;
+    mark();
+    for (const id of POOLED) if (drawn.has(id) && (trace !== null || id === "pool-time")) ask(id);
+  }
+
+  function startPool() {
+    byId("pool-choice").addEventListener("submit", (event) => event.preventDefault());
+    if (byId("pool-trace")) byId("pool-trace").addEventListener("change", () => pick(value("pool-trace"), null));
+    byId("pool-size").addEventListener("change", () => pick(null, value("pool-size")));
+    byId("pool-measure").addEventListener("change", heat);
+    byId("pool-heat").addEventListener("click", ({ target }) => {
+      const one = target.closest("td, th"), row = one && one.closest("tr").dataset.size;
+      if (one && (one.dataset.trace || row)) pick(one.dataset.trace || null, row || null);
+    });
+    for (const id of POOLED) walk(id, `${id}-point`, charts.tip);
+    heat(); // a reload may keep what was chosen
+    pick(null, null);
   }
 
   // ---- at work
@@ -135,7 +198,8 @@
   for (const id of ["case", "measure", "machine"]) if (byId(id)) byId(id).addEventListener("input", hide);
   if (byId("more")) byId("more").addEventListener("click", () => { all = true; hide(); });
   if (byId("against")) byId("against").addEventListener("change", () => ask("speed-chart"));
-  if (byId("trend-chart")) canvas("trend-chart").addEventListener("keydown", step);
+  if (byId("trend-chart")) walk("trend-chart", "trend-point", commit);
+  if (data.pool) startPool();
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", again);
   let opened = [];
   addEventListener("beforeprint", () => {

@@ -25,6 +25,14 @@ class Sources:
         """A result that is kept as one file."""
         return store.read_json(self.recorded / f"{kind}.json", kind, again)
 
+    def newest(self, kind, again):
+        """The last run's where there is one, else the one that is kept, with `recorded`."""
+        found = store.read_json(self.latest / f"{kind}.json", kind, again)
+        if found is None:
+            kept = self.kept(kind, again)
+            found = kept and kept | {"recorded": True}
+        return found
+
     def lines(self, name, good):
         """The lines of a recorded file for which good(line) holds. The others are named, and change nothing else."""
         path, found = self.recorded / f"{name}.jsonl", []

@@ -2,17 +2,23 @@
 the JSON it was made from; filters, tooltips and keys work, and ten thousand lines of history are no burden."""
 import html.parser
 import json
+import math
 
 import pytest
 
-from suite import history
+from suite import history, pool_record, pool_sizes, store
 from suite.browser import Browser
 from suite.page import compare, fuzzing, links, pool, state, texts, trend
 from suite.test import sample
-from suite.verbs import report
+from suite.test.test_cli import check, check_one_line, iobuf
+from suite.verbs import pool_size, report, run
 
 SIDEWAYS = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
 CHARTS = "Number(document.documentElement.dataset.charts)"
+POOL_CHARTS = ("pool-front", "pool-slices", "pool-waste", "pool-time")
+POOL_SIZES = "128,512,2048,8192,32768,262144,1048576"
+POOL_TRACES = {"bodies": ("--sizes", "log:2000:30000", "--lifetimes", "log:1:300"),
+               "pinning": ("--sizes", "uniform:100:900", "--lifetimes", "log:1:20", "--forever", "2")}
 
 
 class Page(html.parser.HTMLParser):
@@ -45,13 +51,43 @@ class Page(html.parser.HTMLParser):
             self.cell += text
 
 
-def made(folder, lines=None):
-    return report.make(folder, sample.write_all(folder, lines))
+def made(folder, lines=None, pooled=None):
+    recorded = sample.write_all(folder, lines)
+    if pooled:
+        store.write_json(folder / "pool-size.json", pooled)
+    return report.make(folder, recorded)
 
 
 @pytest.fixture(scope="module")
-def path(tmp_path_factory):
-    return made(tmp_path_factory.mktemp("page"))
+def traces(tmp_path_factory):
+    """Two that are small and want different sizes: in the second a few slices stay and pin what they are in."""
+    folder = tmp_path_factory.mktemp("traces")
+    pool_sizes.program()
+    maker = pool_sizes.build.program("release", pool_sizes.MAKER)
+    for name, arguments in POOL_TRACES.items():
+        pool_sizes.output(maker, ["--allocs", 5000, "--seed", 77, *arguments, folder / name])
+    return {name: folder / name for name in POOL_TRACES}
+
+
+@pytest.fixture(scope="module")
+def pool_results(traces, tmp_path_factory):
+    """The folder of what pool-size writes about both as if they were the shipped ones, and in it that of what it records."""
+    folder = tmp_path_factory.mktemp("pool-size")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pool_sizes, "traces", lambda given: list(traces.items()))
+        patch.setattr(pool_size, "RESULTS", folder / "recorded")
+        pool_size.command.main(["--sizes", POOL_SIZES, "--record", "--results", str(folder)], standalone_mode=False)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def pooled(pool_results):
+    return json.loads((pool_results / "pool-size.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory, pooled):
+    return made(tmp_path_factory.mktemp("page"), pooled=pooled)
 
 
 @pytest.fixture(scope="module")
@@ -97,9 +133,9 @@ def texts_of(browser, selector):
 # ---- it loads
 
 def test_it_says_nothing_and_asks_for_nothing(browser, path):
-    for name in ("speed-chart", "trend-chart", "planted-chart", "pool-time", "pool-held"):
+    for name in ("speed-chart", "trend-chart", "planted-chart", *POOL_CHARTS):
         see(browser, name)
-    assert browser.run(CHARTS) == 5
+    assert browser.run(CHARTS) == 7
     assert browser.console == [] and browser.requests == [f"file://{path}"]
 
 
@@ -179,14 +215,6 @@ def test_peers_numbers_equal_the_json(shown):
     assert "4 pairs with jemalloc, tcmalloc: iobuf is faster in 1, slower in 1; in 1 no difference was seen; 1 could not be told for noise" in shown.text
 
 
-def test_pool_sizes_equal_the_json(shown):
-    rows = shown.tables["pool-table"][1:]
-    cases = [case for case in sample.bench()["cases"] if case["peer"] == "iobuf"]
-    assert [row[0] for row in rows] == [texts.size_name(case["size"]) for case in cases] + ["malloc"]
-    assert [row[1] for row in rows[:-1]] == [texts.nanoseconds(case["ns"]) for case in cases]
-    assert sum("best balance" in row[-1] for row in rows) == 1
-
-
 def test_comparison_equals_the_json(shown):
     assert shown.tables["compare-loud"][1:] == [
         ["alloc_release/iobuf/64", "40", "45", "+12.5 %", "regression", "+12.5 %", "+11.2 % to +14.2 %", "regression"],
@@ -236,6 +264,218 @@ def test_trends_equal_the_history(browser):
         points = series[name, measure, history.machine_key(sample.HEAD["machine"])]
         assert values == [point["value"] for point in points]
         assert low == ([point["low"] for point in points] if measure == "relative" else None)
+
+
+# ---- the pool's size: of what pool-size found for the two traces
+
+def costs(trace, weight):
+    """How many times the least each size costs."""
+    found = [row["ns"] ** (1 - weight) * row["peak_held"] ** weight for row in trace["sizes"]]
+    return [cost / min(found) for cost in found]
+
+
+def together(traces, weight):
+    found = [math.prod(of_size) ** (1 / len(traces)) for of_size in zip(*(costs(trace, weight) for trace in traces))]
+    return [cost / min(found) for cost in found]
+
+
+def ratio(text):
+    """1.034 of "+3.4 %", 12 of "12 ×"."""
+    text = text.removesuffix(" recommended")
+    return float(text.removesuffix(" ×")) if text.endswith("×") else 1 + float(text.removesuffix(" %")) / 100
+
+
+def heat_is(rows, weight, pooled):
+    """The table's cells are the JSON's, and the recommended ones are marked, these alone."""
+    traces = pooled["traces"]
+    wanted = [together(traces, weight), *(costs(trace, weight) for trace in traces)]
+    sizes = [row["bytes"] for row in traces[0]["sizes"]]
+    assert [row[0] for row in rows] == [pool_sizes.human(size) for size in sizes]
+    for column, (ratios, chosen) in enumerate(zip(wanted, [pooled, *traces], strict=True), 1):
+        assert [ratio(row[column]) for row in rows] == pytest.approx(ratios, rel=0.04, abs=0.006)
+        assert [size for size, row in zip(sizes, rows) if row[column].endswith("recommended")] == [chosen["recommended_bytes"]]
+
+
+CHOSEN_CELLS = """[...document.querySelectorAll('#pool-heat tbody tr')].map((row) =>
+    [...row.querySelectorAll('td')].flatMap((one, at) => one.classList.contains('chosen') ? [at] : []))"""
+CELL_LEVELS = "[...document.querySelectorAll('#pool-heat td')].map((one) => [Number(one.className.match(/heat-(\\d)/)[1]), getComputedStyle(one).backgroundColor])"
+
+
+def test_heat_map_equals_the_json(shown, browser, pooled):
+    head, *rows = shown.tables["pool-heat"]
+    assert head == ["size", "all", "bodies", "pinning"]
+    heat_is(rows, pooled["traces"][0]["memory_weight"], pooled)
+    assert len({trace["recommended_bytes"] for trace in pooled["traces"]}) == 2  # else a mark in the wrong place might go unseen
+    framed = browser.run(CHOSEN_CELLS)
+    sizes = [row["bytes"] for row in pooled["traces"][0]["sizes"]]
+    assert [(at, column) for at, row in enumerate(framed) for column in row] == sorted(
+        (sizes.index(one["recommended_bytes"]), column) for column, one in enumerate([pooled, *pooled["traces"]]))
+
+
+@pytest.mark.parametrize("measure, weight", [("time", 0), ("memory", 1), ("cost", 0.5)])
+def test_heat_map_shows_time_or_memory(browser, pooled, measure, weight):
+    put(browser, "pool-measure", "1" if measure == "cost" else "0")
+    put(browser, "pool-measure", str(list(pool.MEASURES).index(measure)))
+    rows = browser.run("[...document.getElementById('pool-heat').tBodies[0].rows].map((row) => [...row.cells].map((one) => one.textContent.trim()))")
+    heat_is(rows, weight, pooled)
+    traces = pooled["traces"]
+    wanted = zip(*(together(traces, weight), *(costs(trace, weight) for trace in traces)))
+    found = browser.run(CELL_LEVELS)
+    assert [level for level, _ in found] == [sum(one - 1 > level for level in pool.LEVELS) for row in wanted for one in row]
+    shades = dict(found)
+    assert len(set(shades.values())) == len(shades) > 2
+
+
+def test_answer_is_on_top_and_how_it_moves_below(shown, pooled):
+    text = shown.text
+    assert pooled["reason"] in text
+    for trace in pooled["traces"]:
+        assert trace["reason"].partition(": it ")[2] in text and all(advice in text for advice in trace["advice"])
+    rows = shown.tables["pool-moves"][1:]
+    assert [row[1:] for row in rows[:11]] == [[pool_sizes.human(trace["by_weight"][at]["bytes"]) for trace in pooled["traces"]] for at in range(11)]
+    assert [row[1:] for row in rows[11:]] == [[pool_sizes.human(trace["by_traffic"][scale]) for trace in pooled["traces"]]
+                                              for scale in ("half", "same", "double")]
+
+
+def see_pool(browser):
+    for name in POOL_CHARTS:
+        see(browser, name)
+
+
+def of_chart(browser, name, what):
+    return browser.run(f"(() => {{ const chart = Chart.getChart(canvas('{name}')); return {what}; }})()")
+
+
+def charts_are(browser, trace, size):
+    """Each chart draws what the JSON says of the trace, and of the size where it is of one."""
+    rows = trace["sizes"]
+    recommended = [row["bytes"] for row in rows].index(trace["recommended_bytes"])
+    points = of_chart(browser, "pool-front", "chart.data.datasets[0].data")
+    assert [(point["x"], point["y"]) for point in points] == [pytest.approx((row["held_per_live"], row["time_ratio"]), abs=1e-4) for row in rows]
+    marked = of_chart(browser, "pool-front", "chart.data.datasets[0].pointStyle")
+    assert [at for at, style in enumerate(marked) if style == "rectRot"] == [recommended]
+    line = of_chart(browser, "pool-front", "chart.data.datasets[1].data")
+    assert [point["x"] for point in line] == pytest.approx(sorted(row["held_per_live"] for row in rows if row["on_front"]), abs=1e-4)
+    drawn = of_chart(browser, "pool-slices", "chart.data.datasets[0].data")
+    counts = trace["trace"]["octaves"]
+    assert drawn == pytest.approx([100 * count / sum(counts) for count in counts[-len(drawn):]], abs=1e-3) and not any(counts[:-len(drawn)])
+    waste = dict(of_chart(browser, "pool-waste", "chart.data.datasets.map((one) => [one.label.replace(' ', '_'), one.data])"))
+    for cause in set(rows[0]["memory"]["at_peak"]) - {"live"}:
+        shares = [100 * row["memory"]["at_peak"][cause] / row["peak_held"] for row in rows]
+        assert waste.get(cause, [0] * len(rows)) == pytest.approx(shares), cause
+    row = next(row for row in rows if row["bytes"] == size)
+    held, pinned, live = of_chart(browser, "pool-time", "chart.data.datasets.map((one) => one.data.map((point) => point.y))")
+    of_peak, unit = max(held), row["peak_held"] / max(held)
+    assert unit in (1, 2**10, 2**20, 2**30) and 1 <= of_peak
+    series = pool_record.thinned(row["memory"]["series"], 60)
+    near = {"abs": 0.002 * of_peak}
+    assert held == pytest.approx([moment[1] / unit for moment in series], **near)
+    assert live == pytest.approx([moment[2] / unit for moment in series], **near)
+    assert pinned == pytest.approx([(moment[2] + moment[3]) / unit for moment in series], **near)
+    assert all(trace["name"] in browser.run(f"document.getElementById('{name}-title').textContent") for name in POOL_CHARTS)
+    assert pool_sizes.human(size) in browser.run("document.getElementById('pool-time-title').textContent")
+    named = [pinner["name"] or f"call site {pinner['site']}" if pinner["site"] else "no call site" for pinner in row["memory"]["pinners"][:pool_record.PINNERS]]
+    assert texts_of(browser, "#pool-pinners code") == named
+
+
+def test_charts_of_a_trace_equal_the_json(browser, pooled):
+    first, second = pooled["traces"]
+    put(browser, "pool-trace", "0")
+    see_pool(browser)
+    charts_are(browser, first, first["recommended_bytes"])
+    put(browser, "pool-trace", "1")
+    see_pool(browser)
+    charts_are(browser, second, second["recommended_bytes"])
+    last = len(second["sizes"]) - 1
+    put(browser, "pool-size", str(last))
+    see_pool(browser)
+    charts_are(browser, second, second["sizes"][last]["bytes"])
+    assert second["sizes"][last]["memory"]["pinners"] and browser.console == []
+
+
+def test_a_cell_chooses_its_trace_and_size(browser, pooled):
+    see_pool(browser)
+    browser.run("document.querySelector('#pool-heat tr[data-size=\"4\"] td[data-trace=\"1\"]').click()")
+    see_pool(browser)
+    charts_are(browser, pooled["traces"][1], pooled["traces"][1]["sizes"][4]["bytes"])
+    browser.run("document.querySelector('#pool-heat tr[data-size=\"2\"] th').click()")
+    see_pool(browser)
+    charts_are(browser, pooled["traces"][1], pooled["traces"][1]["sizes"][2]["bytes"])
+
+
+def test_keys_walk_on_the_charts_of_the_pool(browser, pooled):
+    put(browser, "pool-trace", "0")
+    see_pool(browser)
+    trace = pooled["traces"][0]
+    largest = pool_sizes.human(trace["sizes"][-1]["bytes"])
+    for name, wanted in (("pool-front", largest), ("pool-waste", f"{largest}: "), ("pool-slices", "slices"), ("pool-time", "held")):
+        browser.run(f"canvas('{name}').focus()")
+        browser.press("ArrowLeft")
+        assert wanted in browser.run(f"document.getElementById('{name}-point').textContent"), name
+    browser.run("canvas('pool-front').focus()")
+    for _ in trace["sizes"]:
+        browser.press("ArrowLeft")
+    said, row = browser.run("document.getElementById('pool-front-point').textContent"), trace["sizes"][0]
+    assert said.startswith(pool_sizes.human(row["bytes"])) and f"{row['held_per_live']:.2f} bytes held per live one" in said
+    assert (f"95 %: {row['time_low']:.3f} to {row['time_high']:.3f}" if row["time_low"] is not None else "no interval") in said
+
+
+OUTSIDE = """[...document.querySelector('[aria-labelledby=pool]').querySelectorAll('*')].filter((one) => !one.closest('.scroll') && !one.matches('option')
+    && (one.getBoundingClientRect().right > document.documentElement.clientWidth + 0.5 || one.getBoundingClientRect().left < 0)).map((one) => one.outerHTML.slice(0, 200))"""
+CUT_OFF = """[...document.querySelectorAll('[aria-labelledby=pool] .scroll')].filter((one) => one.scrollWidth > one.clientWidth)
+    .map((one) => one.firstElementChild.id)"""
+
+
+@pytest.mark.parametrize("width", [1280, 400])
+def test_nothing_of_the_pool_overflows(browser, width):
+    browser.resize(width, 900)
+    see_pool(browser)
+    assert browser.run(SIDEWAYS) == 0 and browser.run(OUTSIDE) == [] and browser.run(CUT_OFF) == []
+    browser.run("document.getElementById('pool-front-title').style.width = '1300px'")
+    assert browser.run(OUTSIDE) != []  # it would be seen
+
+
+def test_what_is_recorded_is_lean_and_makes_the_same_page(chromium, pool_results, pooled, tmp_path):
+    kept = json.loads((pool_results / "recorded" / "pool-size.json").read_text())
+    assert {name: kept[name] for name in kept if name != "traces"} == {name: pooled[name] for name in pooled if name != "traces"}
+    for lean, whole in zip(kept["traces"], pooled["traces"], strict=True):
+        assert lean | {"sizes": None} == whole | {"sizes": None}
+        for row, of_whole in zip(lean["sizes"], whole["sizes"], strict=True):
+            assert len(row["memory"]["series"]) <= 60 < len(of_whole["memory"]["series"])
+            assert max(moment[1] for moment in row["memory"]["series"]) == row["peak_held"] and len(row["memory"]["pinners"]) <= 3
+    assert (pool_results / "recorded" / "pool-size.json").stat().st_size < 4096 * sum(len(trace["sizes"]) for trace in kept["traces"])
+    page = report.make(tmp_path, pool_results / "recorded")
+    heat_is(Page(page.read_text()).tables["pool-heat"][1:], 0.5, pooled)
+    assert "scripts/iobuf pool-size --prefer balanced" in Page(page.read_text()).text and "recorded" in Page(page.read_text()).tables["origins"][1][1]
+    chromium.console.clear()
+    chromium.open(page)
+    put(chromium, "pool-trace", "0")
+    see_pool(chromium)
+    charts_are(chromium, pooled["traces"][0], pooled["traces"][0]["recommended_bytes"])
+    assert chromium.console == []
+
+
+def test_the_last_run_stands_before_what_is_recorded(pool_results, pooled, tmp_path):
+    store.write_json(tmp_path / "pool-size.json", pooled | {"reason": "of the last run"})
+    assert "of the last run" in report.make(tmp_path, pool_results / "recorded").read_text()
+
+
+def test_one_trace_alone(chromium, traces, tmp_path):
+    check(iobuf("pool-size", "--trace", traces["pinning"], "--sizes", "2048,16384", "--prefer", "memory", "--results", tmp_path), 0)
+    found = json.loads((tmp_path / "pool-size.json").read_text())
+    page = report.make(tmp_path, tmp_path)
+    assert Page(page.read_text()).tables["pool-heat"][0] == ["size", found["name"]] and "pool-trace" not in [
+        one.partition('"')[0] for one in page.read_text().split('<select id="')[1:]]
+    assert found["reason"].partition(": ")[2] in Page(page.read_text()).text
+    chromium.console.clear()
+    chromium.open(page)
+    see_pool(chromium)
+    charts_are(chromium, found, found["recommended_bytes"])
+    assert chromium.run(CHARTS) == 4 and chromium.console == []
+
+
+def test_only_the_shipped_traces_are_recorded():
+    check_one_line(iobuf("pool-size", "--record", "--trace", "t"), 2, "--trace")
 
 
 # ---- what one does with it
@@ -340,7 +580,7 @@ def test_everything_has_a_name(browser):
 def test_a_phone_needs_no_sideways_scrolling(browser):
     browser.resize(360, 740)
     browser.run("for (const one of document.querySelectorAll('details')) one.open = true")
-    for name in ("speed-chart", "trend-chart", "steps-table", "compare", "fuzz-table", "pool-held", "origins"):
+    for name in ("speed-chart", "trend-chart", "steps-table", "compare", "fuzz-table", "pool-heat", *POOL_CHARTS, "origins"):
         see(browser, name)
         assert browser.run(SIDEWAYS) == 0, name
     browser.run("document.querySelector('main').insertAdjacentHTML('beforeend', '<div style=\"width: 500px\">wide</div>')")
@@ -351,12 +591,16 @@ def test_dark_is_dark(browser):
     see(browser, "trend-chart")
     of_page = "getComputedStyle(document.body).backgroundColor"
     of_line = "Chart.getChart(canvas('trend-chart')).data.datasets[0].borderColor"
+    see(browser, "pool-waste")
+    of_legend = "Chart.getChart(canvas('pool-waste')).options.plugins.legend.labels.color"
+    assert browser.run(of_legend) == "#5a636d"
     light = browser.run(of_page), browser.run(of_line)
     browser.scheme(True)
     for _ in range(8):
         browser.drawn()
     dark = browser.run(of_page), browser.run(of_line)
     assert light == ("rgb(251, 251, 250)", "#2f6fb0") and dark == ("rgb(20, 23, 26)", "#6aa9e9")
+    assert browser.run(of_legend) == "#a0a9b2"
 
 
 def test_print_has_all_charts_and_no_controls(browser):
@@ -364,7 +608,7 @@ def test_print_has_all_charts_and_no_controls(browser):
     browser.scheme(True, "print")
     closed = browser.run("document.querySelectorAll('details:not([open])').length")
     browser.run("dispatchEvent(new Event('beforeprint'))")
-    assert browser.run(CHARTS) == 5 and browser.run("Chart.getChart(canvas('trend-chart')).data.datasets[0].borderColor") == "#2f6fb0"
+    assert browser.run(CHARTS) == 7 and browser.run("Chart.getChart(canvas('trend-chart')).data.datasets[0].borderColor") == "#2f6fb0"
     assert browser.run("getComputedStyle(document.getElementById('filters')).display") == "none"
     assert browser.run("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
     assert browser.run("[...document.querySelectorAll('details')].every((one) => one.open)")
@@ -379,8 +623,9 @@ def test_what_is_missing_names_its_command(tmp_path):
     sample.write(tmp_path, fuzz=None, bench=None)
     text = Page(report.make(tmp_path, tmp_path).read_text()).text
     for command in ("fuzz", "bench", "bench --peers", "track --since COMMIT", "compare BASE", "calibrate", "coverage", "mutants", "fuzz --ci",
-                    "bench --filter pool_size"):
+                    "pool-size"):
         assert f"scripts/iobuf {command} does it" in text, command
+    assert "Not measured yet: scripts/iobuf pool-size does it" in text  # the section too, not the card alone
 
 
 def test_failure_is_shown_first(tmp_path):
@@ -406,14 +651,20 @@ def test_commits_that_do_not_build_are_said(tmp_path):
     assert "1 commit could not be measured" in text and "fffffff: pool.c does not compile" in text
 
 
-def test_hostile_text_stays_text(chromium, tmp_path):
+def test_hostile_text_stays_text(chromium, tmp_path, pooled):
     evil = "</script><script>document.title='owned'</script>"
     bench, lines = sample.bench(), sample.history_lines(works=(evil,))
     bench["compared"][0]["work"] = evil
     recorded = sample.write_all(tmp_path, [line | {"case": f"{evil.replace('/', '')}/iobuf/64"} for line in lines])
     sample.write(tmp_path, bench=bench)
+    trace = json.loads(json.dumps(pooled["traces"][1] | {"name": evil}))
+    for pinner in (pinner for row in trace["sizes"] for pinner in row["memory"]["pinners"]):
+        pinner["name"] = evil
+    store.write_json(tmp_path / "pool-size.json", pooled | {"traces": [trace, trace]})
     chromium.console.clear()
     chromium.open(report.make(tmp_path, recorded))
+    see_pool(chromium)
+    assert evil in texts_of(chromium, "#pool-heat thead th") and evil in chromium.run("document.getElementById('pool-time-title').textContent")
     assert chromium.console == [] and chromium.run("document.title") == "iobuf: tested and measured"
     assert "<script>" in chromium.run("document.getElementById('trend-table').textContent")
 
@@ -444,4 +695,8 @@ def test_numbers_are_written_as_one_reads_them():
     assert [texts.change(ratio) for ratio in (1, 1.0004, 1.0349, 0.5, 3)] == ["0.0 %", "0.0 %", "+3.5 %", "−50.0 %", "+200 %"]
     assert [texts.figures(value) for value in (26.5, 1.23456, 12345.6, 0.5)] == ["26.5", "1.235", "12,346", "0.5"]
     assert sorted(["mixed", "1024", "64", "64/4096"], key=texts.natural) == ["64", "64/4096", "1024", "mixed"]
-    assert state.WORKS.keys() >= {"alloc_release"} and pool.sizes(None) is None and trend.chart(None) is None
+    assert state.WORKS.keys() >= {"alloc_release"} and pool.part(None) is None and trend.chart(None) is None
+    assert [pool.cell(math.log(ratio)) for ratio in (1, 1.0099, 1.06, 1.35, 2.5, 120)] == [
+        ["0.0 %", 0], ["+1.0 %", 0], ["+6.0 %", 2], ["+35 %", 4], ["2.5 ×", 6], ["120 ×", 6]]
+    assert [pool.span(ns) for ns in (999, 1500, 2.5e6, 3e9)] == ["999 ns", "1.5 µs", "2.5 ms", "3 s"]
+    assert run.best_pool(sample.bench()) == "64 KiB" and run.best_pool({"cases": []}) is None

@@ -17,7 +17,7 @@ COLOURS = 200  # of the screenshot, half the size of one with all
 @click.command(short_help="Make the page from the results.")
 @options.results
 @click.option("--recorded", type=click.Path(path_type=pathlib.Path, file_okay=False), default=RESULTS, show_default="results",
-              help="Folder of what was recorded: history/, *.jsonl, calibration.json.")
+              help="Folder of what was recorded: history/, *.jsonl, calibration.json, pool-size.json.")
 @click.option("--screenshot", type=click.Path(path_type=pathlib.Path, dir_okay=False), metavar="FILE",
               help="Also write the beginning of the page as a PNG, by Chromium.")
 @options.verbose
@@ -83,11 +83,12 @@ def gather(sources):
     results = {kind: sources.result(kind, f"scripts/iobuf {again}") for kind, again in
                (("bench", "bench"), ("peers", "bench --peers"), ("fuzz", "fuzz"))}
     results["compare"] = sources.result("compare", "scripts/iobuf compare", compare.good)
+    results["pool-size"] = sources.newest("pool-size", "scripts/iobuf pool-size")
     results["replay"] = store.read_json(sources.latest / "replay.json", "replay", "scripts/iobuf replay")
     whole = store.read_json(sources.latest / "run.json", "run", "scripts/run")
     commits = links.Commits()
     parts = {"run": whole, "replay": results["replay"], "bench": state.speed(results["bench"]), "peers": state.peers(results["peers"]),
-             "pool": pool.sizes(results["bench"]), "trend": trend.part(sources.recorded / "history", commits, sources.problems),
+             "pool": pool.part(results["pool-size"]), "trend": trend.part(sources.recorded / "history", commits, sources.problems),
              "compared": compare.last(results["compare"], commits), "before": compare.before(sources, commits),
              "calibration": compare.calibration(sources.kept("calibration", "scripts/iobuf calibrate")),
              "fuzz": fuzzing.runs(results["fuzz"]), "fuzz_history": fuzzing.history(sources), "coverage": fuzzing.coverage(sources),
@@ -95,7 +96,7 @@ def gather(sources):
     if not any(parts.values()):
         raise say.Stop(f"{shown(sources.latest)} and {shown(sources.recorded)} have no results yet: run scripts/run")
     results |= {name: parts[name] and parts[name]["result"] for name in ("calibration", "coverage", "ci")}
-    names = {"bench": "speed against malloc, pool size", "peers": "speed against the peers", "compare": "last comparison",
+    names = {"bench": "speed against malloc", "pool-size": "pool size", "peers": "speed against the peers", "compare": "last comparison",
              "calibration": "calibration", "fuzz": "fuzzing", "replay": "replay of the corpus", "coverage": "coverage",
              "ci": "last fuzz --ci"}
     return parts | {"origins": [origin(name, results[kind]) for kind, name in names.items() if results[kind]],
@@ -110,7 +111,7 @@ def render(parts):
     loader.filters |= texts.FILTERS | compare.FILTERS
     charts = {"speed": state.charts(parts["bench"], parts["peers"]), "trend": trend.chart(parts["trend"]),
               "planted": parts["planted"]["curves"] if parts["planted"] else [],
-              "pool": parts["pool"]["series"] if parts["pool"] else [], "malloc": parts["pool"] and parts["pool"]["malloc"]}
+              "pool": pool.chart(parts["pool"])}
     return loader.get_template("page.html").render(
         **parts, style=(page / "page.css").read_text(), scripts=[(page / name).read_text() for name in ("charts.js", "page.js")],
         speed_charts=charts["speed"], chart_js=(SUITE / "vendor" / "chart.js" / "chart.umd.min.js").read_text(),

@@ -1,4 +1,4 @@
-"""iobuf trace: records what a program takes from malloc, and looks at, converts and cuts traces."""
+"""iobuf trace: records what a program takes from malloc or from iobuf, and looks at, converts and cuts traces."""
 import os
 import pathlib
 import signal
@@ -10,13 +10,15 @@ from suite import build, command as commands, options, say
 from suite.paths import BUILD, shown
 
 LARGEST = 1 << 30  # TRACE_LARGEST in bench/trace/trace.h
+LEAST = 256  # of malloc, where it is not given
 PRESET = "release"
 PATIENCE = 2  # seconds
 
 
 @click.group(short_help="Record a program's buffers; look at, convert and cut traces.")
 def command():
-    """Record what a program takes from malloc and gives back, and work with such traces. bench/trace/FORMAT.md describes them.
+    """Record what a program takes from malloc, or from this library, and gives back, and work with such traces.
+    bench/trace/FORMAT.md describes them.
 
     \b
     Examples:
@@ -67,34 +69,42 @@ FILE = click.argument("file", type=click.Path(path_type=pathlib.Path, exists=Tru
 @command.command(short_help="Run a program and record its malloc.", context_settings={"ignore_unknown_options": True})
 @click.option("-o", "--output", type=click.Path(path_type=pathlib.Path, dir_okay=False), default="iobuf.trace", show_default=True,
               help="Where the trace goes; a child that the program forks writes OUTPUT.PID.")
-@click.option("--min", "least", type=click.IntRange(0, LARGEST), default=256, show_default=True, help="Least size to record, in bytes.")
+@click.option("--iobuf", "traced", is_flag=True, help="Record iobuf's slices instead: PROGRAM is linked with iobuf_traced.")
+@click.option("--min", "least", type=click.IntRange(0, LARGEST), show_default=f"{LEAST}, with --iobuf 0", help="Least size to record, in bytes.")
 @click.option("--max", "most", type=click.IntRange(0, LARGEST), default=LARGEST, show_default=True, help="Largest size to record, in bytes.")
 @click.option("--limit", type=click.IntRange(min=1), help="Stop recording after so many events; the program goes on.")
+@click.option("--no-sites", is_flag=True, help="Leave out which code allocated.")
 @click.argument("program_line", metavar="-- PROGRAM [ARGS]...", nargs=-1, required=True, type=click.UNPROCESSED)
 @options.verbose
-def record(output, least, most, limit, program_line):
+def record(output, traced, least, most, limit, no_sites, program_line):
     """Run PROGRAM with a recorder in front of its malloc. A server is recorded until it ends: Ctrl-C ends it as without the
     recorder. If it is killed, what each thread did last (100 ms of it, or 16 KiB) is missing, and the rest can be read.
 
     \b
-    A program that is linked statically, or runs with more rights than its caller's (setuid), cannot be
-    recorded. A server's workers must be allowed to write in the folder of OUTPUT.
+    A program whose malloc is recorded must not be linked statically, nor run with more rights than its
+    caller's (setuid). One that is linked with iobuf_traced (bench/trace/GUIDE.md says how) is recorded with
+    --iobuf, which leaves malloc alone; without, both are recorded, and the second recorder to write
+    something writes OUTPUT.PID. A server's workers must be allowed to write in the folder of OUTPUT.
 
     \b
     Examples:
       scripts/iobuf trace record -- sort big.txt
       scripts/iobuf trace record -o redis.trace --min 1024 --limit 1000000 -- redis-server --port 7000
+      scripts/iobuf trace record -o mine.trace --iobuf -- ./my-server
 
     Exit status: 0 recorded, whatever the program's own status, 2 wrong usage, 3 there is no trace.
     """
+    least = (0 if traced else LEAST) if least is None else least
     if least > most:
         raise click.UsageError(f"--min {least} is above --max {most}: nothing would be recorded")
     if not output.absolute().parent.is_dir():
         raise click.UsageError(f"{shown(output.absolute().parent)} is no folder: --output cannot be written")
-    build.ensure(PRESET, ["iobuf_trace", "iobuf_record"])
+    build.ensure(PRESET, ["iobuf_trace"] if traced else ["iobuf_trace", "iobuf_record"])
     environment = {"IOBUF_TRACE": str(output.absolute()), "IOBUF_TRACE_MIN": str(least), "IOBUF_TRACE_MAX": str(most),
-                   "IOBUF_TRACE_LIMIT": str(limit or ""),
-                   "LD_PRELOAD": ":".join(filter(None, [str(build.program(PRESET, "bench/iobuf_record.so")), os.environ.get("LD_PRELOAD")]))}
+                   "IOBUF_TRACE_LIMIT": str(limit or ""), "IOBUF_TRACE_SITES": "0" if no_sites else "1"}
+    if not traced:
+        recorder = str(build.program(PRESET, "bench/iobuf_record.so"))
+        environment["LD_PRELOAD"] = ":".join(filter(None, [recorder, os.environ.get("LD_PRELOAD")]))
     output.unlink(missing_ok=True)
     older = of_children(output)
     status = run(program_line, environment)
@@ -102,8 +112,8 @@ def record(output, least, most, limit, program_line):
         say.line(f"{program_line[0]} {commands.ended(status)}")
     written = ([output] if output.is_file() else []) + sorted(of_children(output) - older)
     if not written:
-        raise say.Stop(f"{program_line[0]} left no trace: it took nothing of {least} to {most} bytes, it is linked statically, "
-                       "or the recorder could not write")
+        raise say.Stop(f"{program_line[0]} left no trace: it took nothing of {least} to {most} bytes, "
+                       f"it is {'not linked with iobuf_traced' if traced else 'linked statically'}, or the recorder could not write")
     for path in written:
         say.line(f"{shown(path)}: {path.stat().st_size:,} bytes")
     return 0
