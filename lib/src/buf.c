@@ -174,35 +174,26 @@ static bool adopt(struct buf *b, uint64_t shared)
     return true;
 }
 
-/* Drops a reference where there is no count but `shared`, as it was found to be. False, and nothing is changed: another thread has
- * adopted the buf since, and will not look at `shared` again unless it is revoked. Orders: as in put_shared. */
-static bool put_merged(struct buf *b, uint64_t shared)
-{
-    if (!b->adoptable) {
-        shared = atomic_add(&b->shared, STAMP - 1, ACQ_REL);
-    } else {
-        do {
-            if ((shared & MERGED) == 0)
-                return false;
-        } while (!atomic_cas(&b->shared, &shared, shared + STAMP - 1, ACQ_REL));
-    }
-    if ((shared & COUNT_MASK) == COUNT_ZERO + 1)
-        buf_free(b);
-    return true;
-}
-
 /* Drops a reference that iobuf_put_local_ did not: by another thread, or the last one that the owner counts. */
 void iobuf_put_slow_(struct iobuf_buf *head)
 {
     struct buf *b = buf_from(head);
     uint64_t shared = atomic_get(&b->shared, ACQUIRE); /* pairs with the releases in put_shared */
-    if ((shared & MERGED) != 0) {
+    while ((shared & MERGED) != 0) {
         if (b->adoptable && (shared & ADOPTED) == 0 && (shared & COUNT_MASK) - COUNT_ZERO >= ADOPT_LEAST && adopt(b, shared)) {
             buf_put(b);
             return;
         }
-        if (put_merged(b, shared))
-            return;
+        /* A plain count of references, of which we have one. Orders: as in put_shared. Where another thread may adopt it meanwhile,
+         * only if it has not: it would count our reference as its own. */
+        const uint64_t found = shared;
+        if (!b->adoptable)
+            shared = atomic_add(&b->shared, STAMP - 1, ACQ_REL);
+        else if (!atomic_cas(&b->shared, &shared, found + STAMP - 1, ACQ_REL))
+            continue;
+        if ((shared & COUNT_MASK) == COUNT_ZERO + 1)
+            buf_free(b);
+        return;
     }
     if (iobuf_equals_(&b->head.owner_, iobuf_self_())) {
         /* Relaxed: without HOLD, nobody writes taken_. */
