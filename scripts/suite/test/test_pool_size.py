@@ -48,6 +48,11 @@ class TestKnownAnswers:
             sums_up(each)
         assert found[3072]["peak_held"] < found[4096]["peak_held"] and found[6144]["peak_held"] < found[4096]["peak_held"]
 
+    def test_a_trace_too_short_for_the_clock_takes_its_time(self, tmp_path):
+        trace = write(tmp_path / "t", ["1 1 alloc 1 100", "1 2 release 1"])
+        runs, _ = pool_sizes.Replay(trace)((1024,), "time", 50)
+        assert min(runs[1024]["rounds_ns"]) > 0
+
     def test_a_size_that_wastes_the_tail_is_not_recommended(self, tmp_path):
         done = iobuf("pool-size", "--trace", write(tmp_path / "t", allocs(3000, 3000)), "--sizes", "3072,4096,5120", "--prefer", "memory", "--json",
                      "--results", tmp_path)
