@@ -158,6 +158,7 @@ def recommend(replay, name, sizes=SIZES, prefer="balanced"):
     weight = PREFER[prefer]
     table, alive, trace = sweep(replay, sizes)
     chosen = best(table, alive, weight)
+    by_weight = [{"memory_weight": each, "bytes": best(table, alive, each)} for each in WEIGHTS]
     runs = {"search": replay.runs, "all": len(sizes) * (1 + ROUNDS)}
     scarce = [size for size in front(table, sizes) if len(table[size]["rounds"]) < stats.FEWEST_PAIRS]
     if scarce:  # no part in the choice: for their intervals
@@ -170,7 +171,7 @@ def recommend(replay, name, sizes=SIZES, prefer="balanced"):
             "recommended_bytes": chosen, "reason": reason(table, alive, chosen, prefer, replay.threads), "advice": advice(table, chosen),
             "edge": edge(sizes, chosen), "front": on_front,
             "by_traffic": {"half": moves["half"], "same": chosen, "double": moves["double"]},
-            "by_weight": [{"memory_weight": each, "bytes": best(table, alive, each)} for each in WEIGHTS],
+            "by_weight": by_weight,
             "runs": runs | {"made": replay.runs}, "noise": noise(rows, chosen), "sizes": rows}
 
 
