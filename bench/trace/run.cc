@@ -148,11 +148,11 @@ MemoryResult keep_books(const Trace &trace, const PoolChoice &choice, unsigned p
     return result;
 }
 
-/* Of one round; the fastest play counts, so that an interruption does not. Of plays that are short beside the clock's steps, of
- * which thousands are made, the fastest would be one that took no time at all: there it is their mean. */
-constexpr unsigned kPlays = 2;
-constexpr double kTimed = 20e6; /* ns */
-constexpr double kShort = 20e3;
+/* Of one round: the fastest stretch of plays counts, so that an interruption does not. A stretch is one play, or so many as take
+ * kStretch: the processor's clock stands still now and then, and of thousands of short plays one would take no time at all. */
+constexpr unsigned kStretches = 2;
+constexpr double kStretch = 5e6; /* ns */
+constexpr double kTimed = 20e6;
 
 template <class Side> double time_of(const Trace &trace, const PoolChoice &choice)
 {
@@ -163,16 +163,19 @@ template <class Side> double time_of(const Trace &trace, const PoolChoice &choic
     player.release_all();
     double spent = 0;
     double fastest = 0;
-    unsigned plays = 0;
-    for (; plays < kPlays || spent < kTimed; plays++) {
-        const std::uint64_t start = processor_time();
-        player.play(nobody);
-        const auto took = static_cast<double>(processor_time() - start);
-        fastest = plays == 0 ? took : std::min(fastest, took);
+    for (unsigned stretches = 0; stretches < kStretches || spent < kTimed; stretches++) {
+        double took = 0;
+        unsigned plays = 0;
+        for (; took < kStretch; plays++) {
+            const std::uint64_t start = processor_time();
+            player.play(nobody);
+            took += static_cast<double>(processor_time() - start);
+            player.release_all();
+        }
+        fastest = stretches == 0 ? took / plays : std::min(fastest, took / plays);
         spent += took;
-        player.release_all();
     }
-    return (spent / plays < kShort ? spent / plays : fastest) / static_cast<double>(trace.events.size());
+    return fastest / static_cast<double>(trace.events.size());
 }
 
 template <class Side> LatencyResult latency_of(const Trace &trace, const PoolChoice &choice)
