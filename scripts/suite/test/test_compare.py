@@ -10,6 +10,7 @@ from suite import calibration, compare, pull_request, revision, say, stats, trac
 from suite.paths import ROOT
 from suite.test import sample
 from suite.test.test_cli import check, check_one_line, iobuf
+from suite.verbs import calibrate
 from suite.verbs import compare as verb
 
 ONE = next(case for case in tracked.TRACKED if case.case == "coalesce/iobuf/1024")
@@ -173,7 +174,15 @@ class TestCalibration:
         (tmp_path / "t").write_text(json.dumps(line) + "\n" + json.dumps(line | {"setup": "other", "number": 1}) + "\n{\"half")
         assert calibration.read(tmp_path / "t", "s").keys() == {trial.key()}
 
-    @pytest.mark.parametrize("args, word", [(["--part", "3/2"], "K/N"), (["--part", "x"], "K/N"), (["--commit", "no-such"], "no-such")])
+    def test_percent_leaves_the_slowdowns_of_that_size(self, tmp_path, monkeypatch):
+        asked = []
+        monkeypatch.setattr(calibrate, "make", lambda todo, *_: asked.extend(todo))
+        with pytest.raises(say.Stop):  # nothing was measured
+            calibrate.command.main(["--percent", "5", "--measure", "time", "--trials", "2", "--record", tmp_path / "t", "--summary", tmp_path / "s"],
+                                   standalone_mode=False)
+        assert {(trial.what, trial.percent) for trial in asked} == {("slow", 5)} and len(asked) == 2 * len(calibration.PATHS)
+
+    @pytest.mark.parametrize("args, word", [(["--percent", "3"], "--percent"), (["--part", "3/2"], "K/N"), (["--part", "x"], "K/N"), (["--commit", "no-such"], "no-such")])
     def test_wrong_use_is_one_line_and_status_2(self, args, word):
         check_one_line(iobuf("calibrate", *args), 2, word)
 

@@ -11,7 +11,7 @@ from suite.browser import Browser
 from suite.page import compare, fuzzing, links, pool, state, texts, trend
 from suite.test import sample
 from suite.test.test_cli import check, check_one_line, iobuf
-from suite.verbs import pool_size, report, run
+from suite.verbs import pool_size, report
 
 SIDEWAYS = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
 CHARTS = "Number(document.documentElement.dataset.charts)"
@@ -699,4 +699,3 @@ def test_numbers_are_written_as_one_reads_them():
     assert [pool.cell(math.log(ratio)) for ratio in (1, 1.0099, 1.06, 1.35, 2.5, 120)] == [
         ["0.0 %", 0], ["+1.0 %", 0], ["+6.0 %", 2], ["+35 %", 4], ["2.5 ×", 6], ["120 ×", 6]]
     assert [pool.span(ns) for ns in (999, 1500, 2.5e6, 3e9)] == ["999 ns", "1.5 µs", "2.5 ms", "3 s"]
-    assert run.best_pool(sample.bench()) == "64 KiB" and run.best_pool({"cases": []}) is None

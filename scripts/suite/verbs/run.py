@@ -4,7 +4,7 @@ import time
 import click
 
 from suite import build, engines, machine, options, say, store
-from suite.page import state, texts
+from suite.page import state
 from suite.paths import TARGETS, shown
 from suite.verbs import bench, fuzz, replay, report
 
@@ -58,19 +58,13 @@ def command(quick, record, results):
 
     replay.show(replayed)
     fuzz.show(fuzzed)
-    show(state.speed(measured), best_pool(measured))
+    show(state.speed(measured))
     click.echo(f"took {summary['seconds']['total']:.0f} s; the page: {shown(page)}")
     failed = replayed["failed"] or measured["errors"] or any(row["failures"] for row in fuzzed["fuzzed"])
     return 1 if failed else 0
 
 
-def best_pool(measured):
-    """The size of bufs with the least product of time and memory in the benchmark's sweep; None where that did not run."""
-    rows = [case for case in measured["cases"] if case["work"] == "pool_size" and case["peer"] == "iobuf"]
-    return texts.size_name(min(rows, key=lambda row: row["ns"] * (row["held_per_live"] or 1))["size"]) if rows else None
-
-
-def show(speed, best):
+def show(speed):
     """A line for each kind of work; the page has each size."""
     rows = []
     for work in speed["works"] if speed else ():
@@ -79,5 +73,3 @@ def show(speed, best):
                 (("faster", "faster"), ("slower", "slower"), ("unclear", "no difference seen")) if verdict in verdicts]
         rows.append([work["name"], f"{work['ratio']:.2f}", f"{work['lowest']:.2f} to {work['highest']:.2f}", ", ".join(said)])
     say.table("", ["work", ">times as fast as malloc", ">all sizes, 95 %", "sizes"], rows)
-    if best:
-        click.echo(f"pool size with the best balance of time and memory for the mixed traffic: {best}")
