@@ -20,6 +20,7 @@
 #define iobuf_store_(p, value, order) (POINT(p, POINT_STORE, order), __atomic_store_n((p), (value), __ATOMIC_##order))
 #define iobuf_equals_(p, value) (iobuf_load_(p, RELAXED) == (value))
 #define iobuf_count_(p) iobuf_store_(p, iobuf_load_(p, RELAXED) + 1, RELAXED)
+#define iobuf_mark_(p, found) iobuf_store_(p, (found) + 1, RELAXED)
 #define iobuf_fence_light_() ((void)0) /* threads take turns on one processor: nothing is ever seen late */
 #define iobuf_likely_(condition) (condition)
 #define iobuf_unlikely_(condition) (condition)

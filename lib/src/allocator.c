@@ -67,7 +67,8 @@ static void prefetch(iobuf_allocator *a, const struct buf *b, size_t need, size_
 {
     const uint8_t *at = uncut(a);
     size_t left = (size_t)(b->head.start_ + b->size - at) / need;
-    for (size_t i = first; i < 2 * PREFETCH_SLICES && i < left; i++)
+    size_t end = left < 2 * PREFETCH_SLICES ? left : 2 * PREFETCH_SLICES;
+    for (size_t i = first; i < end; i++)
         __builtin_prefetch(at + i * need, 1);
     set_bound(a, b);
     if (left > PREFETCH_SLICES && a->bound_ != 0) {

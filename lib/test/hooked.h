@@ -15,6 +15,7 @@ void hook_store(const void *p);
 #define iobuf_store_(p, value, order) (hook_store(p), __atomic_store_n((p), (value), __ATOMIC_##order))
 #define iobuf_equals_(p, value) (iobuf_load_(p, RELAXED) == (value))
 #define iobuf_count_(p) iobuf_store_(p, iobuf_load_(p, RELAXED) + 1, RELAXED)
+#define iobuf_mark_(p, found) iobuf_store_(p, (found) + 1, RELAXED)
 #define iobuf_fence_light_() __atomic_signal_fence(__ATOMIC_SEQ_CST)
 #define iobuf_likely_(condition) (condition)
 #define iobuf_unlikely_(condition) (condition)

@@ -403,8 +403,9 @@ IOBUF_API void iobuf_reader_close(iobuf_reader *r);
 #define iobuf_load_(p, order) __atomic_load_n((p), __ATOMIC_##order)
 #define iobuf_store_(p, value, order) __atomic_store_n((p), (value), __ATOMIC_##order)
 
-/* A relaxed load compared with `value`; and a relaxed load and store, of a count that one thread at a time writes. Compilers do
- * not fold atomics into the operand of an instruction, which here is a third of a release. */
+/* A relaxed load compared with `value`; and relaxed stores of a count that one thread at a time writes: of one more than it is, and
+ * of `found` + 1, where it is `found`. Compilers do not fold atomics into the operand of an instruction, which here is a third of a
+ * release. */
 #if defined(__x86_64__) && !defined(__ILP32__) && defined(__GCC_ASM_FLAG_OUTPUTS__) && !IOBUF_CHECKED
 static inline bool iobuf_equals_(const uintptr_t *p, uintptr_t value)
 {
@@ -417,6 +418,12 @@ static inline void iobuf_count_(size_t *p)
 {
     __asm__ volatile("incq %0" : "+m"(*p) : : "cc");
 }
+
+static inline void iobuf_mark_(intptr_t *p, intptr_t found)
+{
+    (void)found;
+    __asm__ volatile("incq %0" : "+m"(*p) : : "cc");
+}
 #else
 static inline bool iobuf_equals_(const uintptr_t *p, uintptr_t value)
 {
@@ -426,6 +433,11 @@ static inline bool iobuf_equals_(const uintptr_t *p, uintptr_t value)
 static inline void iobuf_count_(size_t *p)
 {
     iobuf_store_(p, iobuf_load_(p, RELAXED) + 1, RELAXED);
+}
+
+static inline void iobuf_mark_(intptr_t *p, intptr_t found)
+{
+    iobuf_store_(p, found + 1, RELAXED);
 }
 #endif
 
@@ -552,8 +564,8 @@ static inline bool iobuf_put_local_(struct iobuf_buf *b, size_t n)
     intptr_t local;
     if (iobuf_unlikely_(!iobuf_equals_(&b->owner_, self)))
         return false;
-    local = iobuf_load_(&b->local_, RELAXED);     /* no other thread writes it */
-    iobuf_store_(&b->local_, local + 1, RELAXED); /* odd: busy; pairs with buf_wait_exact */
+    local = iobuf_load_(&b->local_, RELAXED); /* no other thread writes it */
+    iobuf_mark_(&b->local_, local);           /* odd: busy; pairs with buf_wait_exact */
     iobuf_fence_light_();
     local -= (intptr_t)(2 * n);
     if (iobuf_unlikely_(n == 1 ? local == 0 : local <= 0 && local + (intptr_t)(2 * n) > 0))
@@ -564,6 +576,7 @@ static inline bool iobuf_put_local_(struct iobuf_buf *b, size_t n)
     iobuf_store_(&b->local_, local, RELEASE);
     return true;
 not_here:
+    __asm__("" : "+r"(local)); /* else a compiler keeps what it was before, for this rare way alone */
     iobuf_store_(&b->local_, local + (intptr_t)(2 * n), RELEASE); /* even again: pairs with buf_wait_exact */
     return false;
 }
