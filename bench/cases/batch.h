@@ -11,44 +11,52 @@ namespace batch_case
 {
 
 constexpr std::size_t kBatch = 64;
-constexpr std::size_t kPlan = 64 * kBatch;
+constexpr std::size_t kTurns = 64;
+constexpr std::size_t kPlan = kTurns * kBatch;
 
-/* A turn's 133 KB are two of these and the beginning of a third. */
+/* A turn's 133 KB are one of these and the beginning of another. */
 inline SourceOptions batch_options()
 {
     SourceOptions options;
-    options.buf_bytes = 64 * 1024;
+    options.buf_bytes = 128 * 1024;
     return options;
 }
 
 template <class Peer> class Batch
 {
   public:
+    Batch()
+    {
+        for (std::size_t i = 0; i < kPlan; i++)
+            bytes_[i / kBatch] += sizes_[i];
+    }
+
     /* The next 64 of the plan; returns their bytes. */
     std::uint64_t take(typename Peer::Source &source)
     {
-        std::uint64_t bytes = 0;
-        const std::uint32_t *next = &sizes_[at_];
+        const std::uint32_t *size = &sizes_[turn_ * kBatch];
         for (typename Peer::Buffer &buffer : buffers_) {
-            const std::size_t size = opaque(*next++);
-            Peer::alloc(source, size, &buffer);
+            Peer::alloc(source, opaque(*size++), &buffer);
             touch(Peer::data(buffer));
-            bytes += size;
         }
-        at_ = (at_ + kBatch) % kPlan;
+        const std::uint64_t bytes = bytes_[turn_];
+        turn_ = (turn_ + 1) % kTurns;
         return bytes;
     }
 
     void release()
     {
-        for (typename Peer::Buffer &buffer : buffers_)
-            Peer::release(&buffer);
+        for (typename Peer::Buffer &buffer : buffers_) {
+            typename Peer::Buffer last = buffer; /* what is left behind need not be emptied, as a pointer is not after free */
+            Peer::release(&last);
+        }
     }
 
   private:
-    std::vector<std::uint32_t> sizes_ = uniform_sizes(kPlan, 64, 4096);
-    std::size_t at_ = 0;
-    typename Peer::Buffer buffers_[kBatch];
+    const std::vector<std::uint32_t> sizes_ = uniform_sizes(kPlan, 64, 4096);
+    std::uint64_t bytes_[kTurns] = {};
+    std::size_t turn_ = 0;
+    std::vector<typename Peer::Buffer> buffers_ = std::vector<typename Peer::Buffer>(kBatch);
 };
 
 template <class Peer> Held batch_held(std::size_t)

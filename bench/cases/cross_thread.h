@@ -42,13 +42,13 @@ template <class Peer, bool kGated> class Consumer
     Consumer(const Consumer &) = delete;
     Consumer &operator=(const Consumer &) = delete;
 
-    bool push(const typename Peer::Buffer &buffer)
+    std::size_t room(typename Peer::Buffer **first)
     {
-        return ring_.push(buffer);
+        return ring_.room(first);
     }
-    void flush()
+    void show(std::size_t count)
     {
-        ring_.flush();
+        ring_.show(count);
     }
     void gate(bool closed)
     {
@@ -72,12 +72,17 @@ template <class Peer, bool kGated> class Consumer
         std::uint64_t count = 0;
         Backoff backoff;
         for (;;) {
-            typename Peer::Buffer buffer;
-            if ((!kGated || !gate_.load(std::memory_order_relaxed)) && ring_.pop(&buffer)) {
-                look(Peer::data(buffer));
-                Peer::release(&buffer);
+            const typename Peer::Buffer *at = nullptr;
+            const std::size_t filled = kGated && gate_.load(std::memory_order_relaxed) ? 0 : ring_.filled(&at);
+            if (filled != 0) {
+                for (const typename Peer::Buffer *const end = at + filled; at != end; at++) {
+                    typename Peer::Buffer buffer = *at;
+                    look(Peer::data(buffer));
+                    Peer::release(&buffer);
+                }
+                ring_.done(filled);
                 backoff = Backoff();
-                count++;
+                count += filled;
                 continue;
             }
             released_.store(count, std::memory_order_release); /* pairs with released(): only an idle consumer says so */
@@ -98,14 +103,19 @@ template <class Peer, bool kGated> class Consumer
 template <class Peer, bool kGated>
 void produce(typename Peer::Source &source, Consumer<Peer, kGated> &consumer, std::size_t count, std::size_t size)
 {
-    for (std::size_t i = 0; i < count; i++) {
-        typename Peer::Buffer buffer;
-        Peer::alloc(source, opaque(size), &buffer);
-        touch(Peer::data(buffer));
-        for (Backoff backoff; !consumer.push(buffer);)
+    while (count != 0) {
+        typename Peer::Buffer *at = nullptr;
+        std::size_t room = 0;
+        for (Backoff backoff; (room = consumer.room(&at)) == 0;)
             backoff.wait();
+        room = std::min(room, count);
+        for (typename Peer::Buffer *const end = at + room; at != end; at++) {
+            Peer::alloc(source, opaque(size), at);
+            touch(Peer::data(*at));
+        }
+        consumer.show(room);
+        count -= room;
     }
-    consumer.flush();
 }
 
 template <class Peer, bool kGated> void drain(const Consumer<Peer, kGated> &consumer, std::uint64_t pushed)
@@ -117,7 +127,7 @@ template <class Peer, bool kGated> void drain(const Consumer<Peer, kGated> &cons
 /* Large: there are many in the ring at a time, first in, first out, and each buf goes from thread to thread and back. */
 constexpr std::size_t buf_bytes_for(std::size_t size)
 {
-    return std::max<std::size_t>(64 * 1024, 256 * size);
+    return std::max<std::size_t>(16 * 1024, 128 * size);
 }
 
 inline SourceOptions cross_thread_options(std::size_t size, std::size_t buf_bytes)

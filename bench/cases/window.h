@@ -37,16 +37,26 @@ template <class Peer> class Window
     Window(const Window &) = delete;
     Window &operator=(const Window &) = delete;
 
-    /* Returns the bytes of the new buffer. */
-    std::size_t step(std::size_t turn)
+    void step(std::size_t turn)
     {
-        const Step step = steps_[turn % kPlan];
+        const Step &step = steps_[turn % kPlan];
         typename Peer::Buffer &buffer = buffers_[step.slot];
-        Peer::release(&buffer);
-        const std::size_t size = opaque(step.size);
-        Peer::alloc(source_, size, &buffer);
+        typename Peer::Buffer last = buffer; /* its place is taken at once, and need not be emptied */
+        Peer::release(&last);
+        Peer::alloc(source_, opaque(step.size), &buffer);
         touch(Peer::data(buffer));
-        return size;
+    }
+
+    /* Of the buffers that so many steps from `first` on take. */
+    std::uint64_t bytes(std::size_t first, std::uint64_t count) const
+    {
+        std::uint64_t of_plan = 0, of_rest = 0;
+        for (std::size_t i = 0; i < kPlan; i++) {
+            const std::uint64_t size = steps_[(first + i) % kPlan].size;
+            of_plan += size;
+            of_rest += i < count % kPlan ? size : 0;
+        }
+        return count / kPlan * of_plan + of_rest;
     }
 
     Held held() const
@@ -86,13 +96,12 @@ template <class Peer> void window(benchmark::State &state, std::size_t buf_bytes
 {
     const SourceOptions options = window_options(buf_bytes);
     Window<Peer> window(options);
-    std::uint64_t bytes = 0;
     std::size_t turn = 0;
     while (turn < kWarmUp)
         window.step(turn++);
     for (auto _ : state)
-        bytes += window.step(turn++);
-    report<Peer>(state, bytes, options);
+        window.step(turn++);
+    report<Peer>(state, window.bytes(kWarmUp, turn - kWarmUp), options);
     report_held<Peer>(state, window_held<Peer>, buf_bytes);
 }
 

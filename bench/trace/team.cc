@@ -97,17 +97,16 @@ template <class Side, class Base> class Handing : public Base
     {
         if (event.source == 0)
             return false;
-        if (!out_.push(*slice)) {
+        if (!pass(*slice)) {
             serve();
             sched_yield(); /* the next thread may need this very processor to empty the ring */
-            if (!out_.push(*slice)) {
+            if (!pass(*slice)) {
                 at_home_++;
                 return false;
             }
         }
         *slice = Slice{};
         handed_++;
-        hidden_ = true;
         return true;
     }
     void ends(const Event &event)
@@ -115,16 +114,14 @@ template <class Side, class Base> class Handing : public Base
         Base::ends(event);
         if (++events_ % kServed != 0)
             return;
-        if (hidden_)
-            out_.flush();
-        hidden_ = false;
+        show();
         serve();
     }
 
     /* Comes back when all threads have come here and all that was handed over is released. Meanwhile it releases. */
     void finish()
     {
-        out_.flush();
+        show();
         team_.handed_over.fetch_add(handed_, std::memory_order_relaxed);
         team_.released_at_home.fetch_add(at_home_, std::memory_order_relaxed);
         handed_ = at_home_ = 0;
@@ -137,13 +134,35 @@ template <class Side, class Base> class Handing : public Base
     }
 
   private:
+    /* False: the ring is full. */
+    bool pass(const Slice &slice)
+    {
+        Slice *places = nullptr;
+        if (out_.room(&places) == hidden_) {
+            show();
+            if (out_.room(&places) == 0)
+                return false;
+        }
+        places[hidden_++] = slice;
+        return true;
+    }
+    void show()
+    {
+        if (hidden_ != 0)
+            out_.show(hidden_);
+        hidden_ = 0;
+    }
     void serve()
     {
-        Slice slice = {};
-        while (in_.pop(&slice)) {
-            const std::uint64_t start = Base::before();
-            Side::release(&slice);
-            Base::released(0, start);
+        const Slice *first = nullptr;
+        while (const std::size_t filled = in_.filled(&first)) {
+            for (std::size_t i = 0; i < filled; i++) {
+                Slice slice = first[i];
+                const std::uint64_t start = Base::before();
+                Side::release(&slice);
+                Base::released(0, start);
+            }
+            in_.done(filled);
         }
     }
 
@@ -151,7 +170,7 @@ template <class Side, class Base> class Handing : public Base
     typename Team<Side>::Handed &in_, &out_;
     std::size_t events_ = 0;
     std::size_t handed_ = 0, at_home_ = 0;
-    bool hidden_ = false; /* something was handed over that is not shown yet */
+    std::size_t hidden_ = 0; /* passed on, and not shown yet */
 };
 
 /* One thread's copy of the trace. */

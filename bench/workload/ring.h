@@ -1,11 +1,13 @@
-/* A bounded ring between one producer and one consumer. Each side shows its index to the other in batches, keeps a copy of the
- * other's, and looks again only when the copy says full or empty, so that the ring costs peers little beside their own work.
+/* A bounded ring between one producer and one consumer, who fill and empty it in place, a batch at a time. Each side shows its
+ * index to the other behind each batch, keeps a copy of the other's, and looks again only when the copy says full or empty, so that
+ * the ring costs peers little beside their own work.
  */
 #ifndef BENCH_WORKLOAD_RING_H
 #define BENCH_WORKLOAD_RING_H
 
 #include <sched.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cstddef>
 #include <memory>
@@ -41,48 +43,43 @@ template <class T, std::size_t kCapacity> class Ring
     static_assert((kCapacity & (kCapacity - 1)) == 0 && kCapacity % kBatch == 0, "a power of two");
 
   public:
-    /* False: full. What was pushed is seen by the other side after each batch, at the latest when the ring is full or flushed. */
-    bool push(const T &value)
+    /* The producer's: free places one behind the other, up to the end of a batch. It fills some, from the first on, and shows
+     * them. 0: full. */
+    std::size_t room(T **first)
     {
         if (tail_ - seen_head_ == kCapacity) {
-            seen_head_ = shown_head_.load(std::memory_order_acquire); /* pairs with the release in show_head: the slot was read */
-            if (tail_ - seen_head_ == kCapacity) {
-                flush();
-                return false;
-            }
+            seen_head_ = shown_head_.load(std::memory_order_acquire); /* pairs with the release in done: the places were read */
+            if (tail_ - seen_head_ == kCapacity)
+                return 0;
         }
-        slots_[tail_++ & (kCapacity - 1)] = value;
-        if (tail_ % kBatch == 0)
-            flush();
-        return true;
+        *first = &slots_[tail_ & (kCapacity - 1)];
+        return std::min(kCapacity - (tail_ - seen_head_), kBatch - tail_ % kBatch);
     }
-    void flush()
+    void show(std::size_t count)
     {
-        shown_tail_.store(tail_, std::memory_order_release); /* pairs with the acquire in pop: the slots are written */
+        tail_ += count;
+        shown_tail_.store(tail_, std::memory_order_release); /* pairs with the acquire in filled: the places are written */
     }
 
-    /* False: nothing is there that was shown. */
-    bool pop(T *value)
+    /* The consumer's: what is there, up to the end of a batch. It takes some, from the first on, and says that it is done with
+     * them. 0: nothing is there. */
+    std::size_t filled(const T **first)
     {
         if (head_ == seen_tail_) {
-            seen_tail_ = shown_tail_.load(std::memory_order_acquire); /* pairs with the release in flush */
-            if (head_ == seen_tail_) {
-                show_head();
-                return false;
-            }
+            seen_tail_ = shown_tail_.load(std::memory_order_acquire); /* pairs with the release in show */
+            if (head_ == seen_tail_)
+                return 0;
         }
-        *value = slots_[head_++ & (kCapacity - 1)];
-        if (head_ % kBatch == 0)
-            show_head();
-        return true;
+        *first = &slots_[head_ & (kCapacity - 1)];
+        return std::min(seen_tail_ - head_, kBatch - head_ % kBatch);
+    }
+    void done(std::size_t count)
+    {
+        head_ += count;
+        shown_head_.store(head_, std::memory_order_release); /* pairs with the acquire in room */
     }
 
   private:
-    void show_head()
-    {
-        shown_head_.store(head_, std::memory_order_release); /* pairs with the acquire in push */
-    }
-
     std::unique_ptr<T[]> slots_{new T[kCapacity]};
     /* The producer's own, then what it shows; and the consumer's. */
     alignas(64) std::size_t tail_ = 0;
