@@ -238,24 +238,61 @@ static void invalid_slice(void)
 
 /* ---- no misuse: what is to pass, and what callgrind counts ---- */
 
+static ssize_t give(void *context, void *into, size_t room, int *error)
+{
+    size_t size = room < 100 ? room : 100;
+    memset(into, 1, size);
+    *error = 0;
+    return *(bool *)context ? (ssize_t)size : 0;
+}
+
+static void ignore_free(void *bytes, size_t size, void *context)
+{
+    (void)bytes;
+    (void)size;
+    (void)context;
+}
+
+static void cut_and_join(void)
+{
+    iobuf_slice s, part, both[2];
+    size_t count;
+    require(iobuf_alloc(&allocator, 40, &s) == IOBUF_OK);
+    require(iobuf_allocator_shrink(&allocator, &s, 36) == IOBUF_OK);
+    memset(iobuf_slice_data(&s), 2, 36);
+    require(iobuf_slice_expand_front(&s, 8));
+    iobuf_slice_truncate_front(&s, 4);
+    require(iobuf_slice_share(&s, 4, 8, &part) == IOBUF_OK);
+    iobuf_slice_release(&part);
+    require(iobuf_slice_split(&s, 20, &both[1]) == IOBUF_OK);
+    both[0] = s;
+    count = iobuf_coalesce(both, 2, 100);
+    require(count == 1);
+    iobuf_slice_truncate_back(&both[0], 4);
+    (void)iobuf_slice_claim_prefix(&both[0]);
+    require(iobuf_slice_compact(&both[0], &allocator) == IOBUF_OK);
+    require(iobuf_copy(&allocator, "abc", 3, &both[1]) == IOBUF_OK);
+    iobuf_slice_release_previous(&both[1], &both[0]);
+    (void)(iobuf_slice_headroom(&both[1]) + iobuf_slice_buf_size(&both[1]));
+    iobuf_slice_release(&both[1]);
+}
+
 static void no_misuse(void)
 {
+    static uint8_t bytes[8];
+    bool more = true;
+    iobuf_slice s;
+    iobuf_pool_stats stats;
+    require(iobuf_reader_init(&reader, pool, give, &more) == IOBUF_OK);
     for (int i = 0; i < 1000; i++) {
-        iobuf_slice s, part, tail, both[2];
-        require(iobuf_alloc(&allocator, 40, &s) == IOBUF_OK);
-        memset(iobuf_slice_data(&s), i, 40);
-        require(iobuf_slice_expand_front(&s, 8));
-        iobuf_slice_truncate_front(&s, 4);
-        require(iobuf_slice_share(&s, 4, 8, &part) == IOBUF_OK);
-        iobuf_slice_release(&part);
-        require(iobuf_slice_split(&s, 20, &tail) == IOBUF_OK);
-        both[0] = s;
-        both[1] = tail;
-        require(iobuf_coalesce(both, 2, 100) == 1);
-        iobuf_slice_truncate_back(&both[0], 4);
-        (void)iobuf_slice_headroom(&both[0]);
-        iobuf_slice_release(&both[0]);
+        cut_and_join();
+        require(iobuf_reader_read(&reader, 33, &s) == IOBUF_OK);
+        iobuf_slice_release(&s);
+        require(iobuf_slice_wrap(bytes, sizeof bytes, ignore_free, NULL, &s) == IOBUF_OK);
+        iobuf_slice_release(&s);
+        iobuf_pool_stats_get(pool, &stats);
     }
+    iobuf_reader_close(&reader);
     require(iobuf_slice_size(&newest) == 16 && memcmp(iobuf_slice_data(&newest), "0123456789abcdef", 16) == 0);
     end_scene();
 }
