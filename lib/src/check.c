@@ -53,7 +53,7 @@ struct check_table {
 /* A line for each function that is not the library's; inlined ones, told behind the innermost, each as a string. */
 static _Unwind_Reason_Code print_frame(struct _Unwind_Context *context, void *library)
 {
-    char frames[4096];
+    char frames[4096] = "";          /* for MemorySanitizer, which does not see what is written here */
     if (_Unwind_GetIP(context) == 0) /* behind the first function of a thread */
         return _URC_NO_REASON;
     __sanitizer_symbolize_pc((void *)_Unwind_GetIP(context), "    at %f %L", frames, sizeof frames);

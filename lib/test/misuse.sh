@@ -61,7 +61,7 @@ says() {
 # at LINE...: the first of these is at the place.
 at() {
     case $1 in
-    *"$place)"* | *"$place:"*) ;;
+    *"$place)"* | *"$place:"* | *"$place") ;;
     *) wrong "the report is not at $place but '$1'" ;;
     esac
 }

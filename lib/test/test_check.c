@@ -86,12 +86,11 @@ static void assert_message(const ending *e, const char *message)
     size_t size = strlen(message);
     if (strncmp(e->words, message, size) != 0 || (e->words[size] != '\0' && strncmp(e->words + size, "    at ", 7) != 0))
         assert_string_equal(e->words, message);
-#if WITH_ASAN
+#if WITH_ASAN || WITH_MSAN || WITH_TSAN
     const char *end = strchr(e->words + size, '\n'), *file = strstr(e->words + size, "test_check.c:");
     assert_true(end != NULL && file != NULL && file < end);
 #else
-    if (!WITH_MSAN && !WITH_TSAN)
-        assert_string_equal(e->words, message);
+    assert_string_equal(e->words, message);
 #endif
     assert_int_equal(WIFSIGNALED(e->status) ? WTERMSIG(e->status) : 0, SIGABRT);
 }
