@@ -13,6 +13,8 @@
  * There, at this many, the buf is left. */
 #define TAKEN_MOST ((size_t)PTRDIFF_MAX / 4)
 
+#define WRITTEN_BEHIND "bytes that no slice has were written to, behind a slice's end"
+
 int iobuf_allocator_init(iobuf_allocator *a, iobuf_pool *pool, size_t reserve)
 {
     if (a == NULL || pool == NULL)
@@ -148,13 +150,24 @@ static __attribute__((noinline)) int alloc_slow(iobuf_allocator *a, size_t size,
 #endif
 
 #if IOBUF_CHECKED
+/* Before the current buf is let go, with what was not cut. */
+static void check_uncut(const iobuf_allocator *a)
+{
+    const struct buf *b = buf_from(a->buf_);
+    if (b != NULL)
+        check_intact(uncut(a), (size_t)(b->head.start_ + b->size - uncut(a)), WRITTEN_BEHIND);
+}
+
 int iobuf_alloc(iobuf_allocator *a, size_t size, iobuf_slice *out)
 {
     check_enter(&a->busy_, "iobuf_alloc");
     uintptr_t end;
-    int status = iobuf_fits_(a, size, &end) ? IOBUF_OK : refill(a, size);
+    bool fits = iobuf_fits_(a, size, &end);
+    if (!fits)
+        check_uncut(a);
+    int status = fits ? IOBUF_OK : refill(a, size);
     if (status == IOBUF_OK) {
-        check_intact(uncut(a), a->reserve_ + size, "bytes that no slice has were written to, behind a slice's end");
+        check_intact(uncut(a), a->reserve_ + size, WRITTEN_BEHIND);
         iobuf_cut_(a, size, a->next_ + size, out);
         check_handle_new(out);
         check_unpoison_new(out);
@@ -163,6 +176,8 @@ int iobuf_alloc(iobuf_allocator *a, size_t size, iobuf_slice *out)
     return status;
 }
 #else
+#define check_uncut(a) ((void)0)
+
 int iobuf_alloc(iobuf_allocator *a, size_t size, iobuf_slice *out)
 {
     uintptr_t end;
@@ -193,6 +208,7 @@ void iobuf_allocator_release(iobuf_allocator *a)
     if (a->pool_ == NULL)
         return;
     check_enter(&a->busy_, "iobuf_allocator_release");
+    check_uncut(a);
     struct buf *b = buf_from(a->buf_);
     iobuf_pool *pool = a->pool_;
     *a = (iobuf_allocator){.reserve_ = a->reserve_};

@@ -41,17 +41,8 @@ void check_leave(uint32_t *busy);
 
 #else
 
-static inline struct buf *check_handle(const iobuf_slice *s, const char *call)
-{
-    (void)call;
-    return buf_from(s->buf_);
-}
-
-static inline bool check_same_buf(const iobuf_slice *a, const iobuf_slice *b)
-{
-    return a->buf_ == b->buf_;
-}
-
+#define check_handle(s, call) buf_from((s)->buf_)
+#define check_same_buf(a, b) ((a)->buf_ == (b)->buf_)
 #define check_handle_new(s) ((void)0)
 #define check_handle_gone(s) ((void)0)
 #define check_adopt_buf(b) ((void)0)
