@@ -32,6 +32,7 @@ static const char usage[] =
     "  --pct DEPTH N     N schedules of PCT, for bugs that take up to DEPTH (at most 16) ordered steps\n"
     "  --replay FILE     one program under its schedule\n"
     "  --made N          --exhaustive runs N programs more, which the seeds 0 to N - 1 make\n"
+    "  --from N          all these seeds begin with N, not 0\n"
     "  --list            name the built-in programs\n"
     "  --each            a line for each program of --exhaustive\n"
     "  --help\n"
@@ -219,10 +220,10 @@ static const program *program_of_seed(unsigned seed, char name[64])
 }
 
 /* `depth` 0: at random, else PCT. */
-static bool run_seeds(unsigned depth, unsigned seeds)
+static bool run_seeds(unsigned depth, unsigned from, unsigned seeds)
 {
     char name[64], how[100];
-    for (unsigned seed = 0; seed < seeds; seed++) {
+    for (unsigned seed = from; seed - from < seeds; seed++) {
         const program *p = program_of_seed(seed, name);
         outcome ended;
         if (depth == 0) {
@@ -266,7 +267,7 @@ static int replay(const char *path)
 int main(int argc, char **argv)
 {
     bool exhaustive = false, each = false, fine = true;
-    unsigned preemptions = PREEMPTIONS, made = 0, random_seeds = 0, depth = 0, pct_seeds = 0;
+    unsigned preemptions = PREEMPTIONS, made = 0, random_seeds = 0, depth = 0, pct_seeds = 0, from = 0;
     for (int i = 1; i < argc; i++) {
         const char *word = argv[i], *next = i + 1 < argc ? argv[i + 1] : NULL;
         if (strcmp(word, "--help") == 0) {
@@ -287,6 +288,9 @@ int main(int argc, char **argv)
             i++;
         } else if (strcmp(word, "--made") == 0) {
             made = number_of(next, 1, 1000000, word);
+            i++;
+        } else if (strcmp(word, "--from") == 0) {
+            from = number_of(next, 0, UINT32_MAX, word);
             i++;
         } else if (strcmp(word, "--random") == 0) {
             random_seeds = number_of(next, 1, UINT32_MAX, word);
@@ -312,11 +316,11 @@ int main(int argc, char **argv)
     const unsigned not_made = g.count;
     for (unsigned seed = 0; seed < made; seed++) {
         given *it = add_program("");
-        make_of_seed(&it->program, seed, it->name);
+        make_of_seed(&it->program, from + seed, it->name);
     }
     fine = !exhaustive || run_exhaustive(preemptions, each);
     g.count = not_made;
-    fine = fine && (random_seeds == 0 || run_seeds(0, random_seeds));
-    fine = fine && (pct_seeds == 0 || run_seeds(depth, pct_seeds));
+    fine = fine && (random_seeds == 0 || run_seeds(0, from, random_seeds));
+    fine = fine && (pct_seeds == 0 || run_seeds(depth, from, pct_seeds));
     return fine ? FINE : FOUND;
 }
