@@ -33,6 +33,7 @@ static const char usage[] =
     "  --replay FILE     one program under its schedule\n"
     "  --made N          --exhaustive runs N programs more, which the seeds 0 to N - 1 make\n"
     "  --from N          all these seeds begin with N, not 0\n"
+    "  --as-found        print the schedule of --random and --pct as it is, without a try to make it shorter\n"
     "  --list            name the built-in programs\n"
     "  --each            a line for each program of --exhaustive\n"
     "  --help\n"
@@ -220,7 +221,7 @@ static const program *program_of_seed(unsigned seed, char name[64])
 }
 
 /* `depth` 0: at random, else PCT. */
-static bool run_seeds(unsigned depth, unsigned from, unsigned seeds)
+static bool run_seeds(unsigned depth, unsigned from, unsigned seeds, bool as_found)
 {
     char name[64], how[100];
     for (unsigned seed = from; seed - from < seeds; seed++) {
@@ -243,7 +244,8 @@ static bool run_seeds(unsigned depth, unsigned from, unsigned seeds)
                 snprintf(how, sizeof how, "random, seed %u", seed);
             else
                 snprintf(how, sizeof how, "PCT, depth %u, seed %u", depth, seed);
-            simplify(p);
+            if (!as_found)
+                simplify(p);
             print_failure(p, name, how);
             return false;
         }
@@ -266,7 +268,7 @@ static int replay(const char *path)
 
 int main(int argc, char **argv)
 {
-    bool exhaustive = false, each = false, fine = true;
+    bool exhaustive = false, each = false, as_found = false, fine = true;
     unsigned preemptions = PREEMPTIONS, made = 0, random_seeds = 0, depth = 0, pct_seeds = 0, from = 0;
     for (int i = 1; i < argc; i++) {
         const char *word = argv[i], *next = i + 1 < argc ? argv[i + 1] : NULL;
@@ -283,6 +285,8 @@ int main(int argc, char **argv)
             exhaustive = true;
         } else if (strcmp(word, "--each") == 0) {
             each = true;
+        } else if (strcmp(word, "--as-found") == 0) {
+            as_found = true;
         } else if (strcmp(word, "--preemptions") == 0) {
             preemptions = number_of(next, 0, 1000, word);
             i++;
@@ -320,7 +324,7 @@ int main(int argc, char **argv)
     }
     fine = !exhaustive || run_exhaustive(preemptions, each);
     g.count = not_made;
-    fine = fine && (random_seeds == 0 || run_seeds(0, from, random_seeds));
-    fine = fine && (pct_seeds == 0 || run_seeds(depth, from, pct_seeds));
+    fine = fine && (random_seeds == 0 || run_seeds(0, from, random_seeds, as_found));
+    fine = fine && (pct_seeds == 0 || run_seeds(depth, from, pct_seeds, as_found));
     return fine ? FINE : FOUND;
 }

@@ -76,7 +76,7 @@ def rows_of(path, fields):
 
 def finished(stage, seconds, output, of):
     """The last result of a stage that had as much time, or failed; else None."""
-    rows = [row for row in rows_of(output, of) if row["stage"] == stage.name and (row["status"] == "found" or row["asked_s"] >= seconds)]
+    rows = [row for row in rows_of(output, of) if row["stage"] == stage.name and (row.get("status") == "found" or row.get("asked_s", 0) >= seconds)]
     return rows[-1] if rows else None
 
 
@@ -108,7 +108,7 @@ def run(stage, seconds, output, of, at):
         part += 1
     row = machine.stamp(f"scripts/iobuf nightly --only {stage.name} --minutes {seconds / 60:g}") | of | {
         "kind": "nightly", "build": build.compiler(stage.preset), "stage": stage.name, "status": "clean" if status == 0 else "found",
-        "asked_s": round(seconds, 1), "seconds": round(used, 1), "parts": part, "said": said[-1],
+        "asked_s": round(seconds, 3), "seconds": round(used, 1), "parts": part, "said": said[-1],
         "again": None if status == 0 else " ".join(str(word) for word in [shown(program), *words]), "log": None if status == 0 else shown(log)}
     store.append_line(output, row)
     return row

@@ -77,8 +77,8 @@ def afl(_race, program, folder):
 METHODS = {
     "stress": Method("threads, as shipped", "release", STRESS, stress, explores=False),
     "tsan": Method("the same under ThreadSanitizer", "tsan", STRESS, stress, explores=False),
-    "random": Method("schedules at random", "release", EXPLORER, explorer("--random", WITHOUT_END)),
-    "pct": Method("schedules by priorities", "release", EXPLORER, explorer("--pct", DEPTH, WITHOUT_END)),
+    "random": Method("schedules at random", "release", EXPLORER, explorer("--as-found", "--random", WITHOUT_END)),
+    "pct": Method("schedules by priorities", "release", EXPLORER, explorer("--as-found", "--pct", DEPTH, WITHOUT_END)),
     "exhaustive": Method("all schedules of small programs", "release", EXPLORER, explorer("--exhaustive", "--preemptions", PREEMPTIONS)),
     "libfuzzer": Method("programs and schedules, by libFuzzer", "libfuzzer-plain", TARGET, libfuzzer, engine=True),
     "afl": Method("the same by AFL++", "afl-plain", TARGET, afl, engine=True),

@@ -1,11 +1,15 @@
-"""iobuf_stress: it makes every public call, it finds a planted race, and wrong use is told."""
+"""iobuf_stress: it makes every public call, it finds a planted race, and wrong use is told. The verbs that run it for long: nightly, and
+race-mutants."""
+import json
 import re
 import subprocess
 
 import pytest
 
-from suite import build, mutants, races
+from suite import build, mutants, nightly, races, say
 from suite.paths import BUILD, ROOT
+from suite.test.test_cli import check, check_one_line, iobuf
+from suite.verbs import nightly as nightly_verb, race_mutants as races_verb
 
 HEADER = ROOT / "lib" / "include" / "iobuf" / "iobuf.h"
 PROGRAM = BUILD / "release" / races.STRESS
@@ -68,3 +72,175 @@ class TestUse:
     def test_help(self):
         done = run("--help")
         assert done.returncode == 0 and "Exit status" in done.stdout
+
+
+@pytest.fixture
+def night(tmp_path, monkeypatch):
+    """A night of its own: what is noted of the user's stays. Returns where the results go."""
+    monkeypatch.setattr(nightly, "FOLDER", tmp_path / "night")
+    monkeypatch.setattr(nightly, "PROGRESS", tmp_path / "night" / "progress.jsonl")
+    return tmp_path / "nightly.jsonl"
+
+
+def lines(path):
+    return [json.loads(text) for text in path.read_text().splitlines()]
+
+
+def short(name="short", program=races.STRESS, words=("--rounds", 2)):
+    return nightly.Stage(name, "a few rounds", 1, "release", program, lambda part, left: [*words, *(["--seed", part] if "--rounds" in words else [])])
+
+
+def call(verb, *args):
+    return verb.command([str(arg) for arg in args], standalone_mode=False)
+
+
+class TestNightly:
+    @pytest.mark.parametrize("args, word", [(["--only", "nothing"], "nothing"), (["--minutes", "0"], "--minutes"), (["--minutes", "long"], "--minutes"),
+                                            (["--output", "."], "--output"), (["more"], "more")], ids=str)
+    def test_wrong_use_is_one_line_and_status_2(self, args, word):
+        check_one_line(iobuf("nightly", *args), 2, word)
+
+    def test_each_stage_is_named_once(self):
+        names = [stage.name for stage in nightly.STAGES]
+        assert len(set(names)) == len(names) and {"tsan-2", "tsan-4", "tsan-8", "tsan-16", "exhaustive"} <= set(names)
+        done = iobuf("nightly", "--list")
+        check(done, 0, *names)
+        assert len(done.stdout.splitlines()) == len(names)
+
+    @pytest.mark.parametrize("stage", nightly.STAGES, ids=lambda stage: stage.name)
+    def test_no_two_parts_are_the_same(self, stage):
+        words = [[str(word) for word in stage.words(part, 1000)] for part in range(4)]
+        assert len({" ".join(part) for part in words}) == 4
+
+    def test_a_finished_stage_is_not_run_again_unless_asked(self, night, monkeypatch):
+        monkeypatch.setattr(nightly, "STAGES", (short(),))
+        args = ("--minutes", 0.0001, "--output", night)
+        assert call(nightly_verb, *args) == 0 and call(nightly_verb, *args) == 0
+        row, = lines(night)
+        assert (row["stage"], row["status"], row["parts"], row["kind"]) == ("short", "clean", 1, "nightly") and "nothing is wrong" in row["said"]
+        assert call(nightly_verb, *args, "--again") == 0 and len(lines(night)) == 2
+
+    def test_what_is_interrupted_goes_on(self, night):
+        calls = []
+
+        def interrupt(_used):
+            calls.append(None)
+            if len(calls) == 3:
+                raise KeyboardInterrupt
+        of = nightly.key()
+        with pytest.raises(KeyboardInterrupt):
+            nightly.run(short(), 1000, night, of, interrupt)
+        assert [row["part"] for row in lines(nightly.PROGRESS)] == [0, 1] and not night.exists()
+        had = sum(row["seconds"] for row in lines(nightly.PROGRESS))
+        row = nightly.run(short(), had + 1e-9, night, of, lambda _used: None)  # a part more reaches that
+        assert [row["part"] for row in lines(nightly.PROGRESS)] == [0, 1, 2] and row["parts"] == 3 and row["seconds"] >= round(had, 1)
+
+    def test_another_library_begins_anew(self, night):
+        of = nightly.key()
+        nightly.run(short(), 0.001, night, of, lambda _used: None)
+        assert nightly.finished(short(), 0.001, night, of) and not nightly.finished(short(), 0.001, night, of | {"library": "another"})
+        assert not nightly.finished(short(), 100, night, of)  # it had less time
+
+    def test_what_is_found_is_named_with_its_log_and_the_others_go_on(self, night, monkeypatch, capfd):
+        planted = short("planted", "fuzz/interleave/interleave_given-back-twice", ("--exhaustive",))
+        monkeypatch.setattr(nightly, "STAGES", (planted, short()))
+        assert call(nightly_verb, "--minutes", 0.0001, "--output", night) == 1
+        found, clean = lines(night)
+        assert (found["stage"], found["status"], clean["status"]) == ("planted", "found", "clean")
+        assert "# Who ran until where:" in (nightly.FOLDER / "planted-0.log").read_text()
+        assert f"planted found something, see {found['log']}; again: {found['again']}" in capfd.readouterr().out
+        assert call(nightly_verb, "--minutes", 0.0001, "--output", night) == 1 and len(lines(night)) == 2
+
+    def test_what_cannot_run_is_told(self, night, monkeypatch, capfd):
+        monkeypatch.setattr(nightly, "STAGES", (short("wrong", words=("--nothing",)),))
+        assert call(nightly_verb, "--minutes", 0.0001, "--output", night) == 3
+        assert "wrong could not run" in capfd.readouterr().err and not night.exists()
+
+    @pytest.mark.parametrize("content", [b"no json\n", b"{}\n", b"[]\n", b'{"stage": "x"', bytes(range(256))],
+                             ids=["text", "object", "list", "half", "bytes"])
+    def test_broken_results_are_named_and_left_as_they_are(self, content, tmp_path):
+        path = tmp_path / "nightly.jsonl"
+        path.write_bytes(content)
+        check_one_line(iobuf("nightly", "--only", "stress", "--minutes", "0.0001", "--output", path), 3, "nightly.jsonl")
+        assert path.read_bytes() == content
+
+
+RACES = races.planted()
+
+
+def row(name, **more):
+    race = next(race for race in RACES if race.id == name)
+    return {"id": name, "class": race.group, "kind": "race", "equivalent": None, **{f"{method}_s": None for method in races.METHODS}, "commit": "x",
+            "library": mutants.library(), "change": race.digest, "stages": ["random"], "limit_s": {"random": 20}} | more
+
+
+class TestRaceMutants:
+    @pytest.mark.parametrize("args, word", [(["nothing"], "nothing"), (["--methods", "nothing"], "nothing"), (["--methods", ","], "one at least"),
+                                            (["--seconds", "0"], "--seconds"), (["--jobs", "0"], "--jobs"), (["--output", "."], "--output")], ids=str)
+    def test_wrong_use_is_one_line_and_status_2(self, args, word):
+        check_one_line(iobuf("race-mutants", *args), 2, word)
+
+    @pytest.mark.parametrize("content", [b"no json\n", b"{}\n", bytes(range(256))], ids=["text", "object", "bytes"])
+    def test_broken_results_are_named_and_left_as_they_are(self, content, tmp_path):
+        path = tmp_path / "race-mutants.jsonl"
+        path.write_bytes(content)
+        check_one_line(iobuf("race-mutants", "given-back-twice", "--output", path), 3, "race-mutants.jsonl")
+        assert path.read_bytes() == content
+
+    def test_there_are_enough_and_each_says_why_it_matters(self):
+        assert len(RACES) >= 25 and len({race.digest for race in RACES}) == len(RACES)
+        assert all(race.matters.strip() and race.group.strip() for race in RACES)
+
+    def test_a_patch_that_does_not_say_why_it_matters_is_refused(self, tmp_path, monkeypatch):
+        (tmp_path / "some.patch").write_text((races.PATCHES / "given-back-twice.patch").read_text().replace("matters:", "so what:"))
+        monkeypatch.setattr(races, "PATCHES", tmp_path)
+        with pytest.raises(say.Stop, match="matters"):
+            races.planted()
+
+    def test_a_patch_may_name_options_of_the_explorer(self, tmp_path, monkeypatch):
+        text = (races.PATCHES / "given-back-twice.patch").read_text()
+        (tmp_path / "some.patch").write_text(text.replace("\nmatters:", "\nexplore: --preemptions 4\nmatters:"))
+        monkeypatch.setattr(races, "PATCHES", tmp_path)
+        race, = races.planted()
+        for name in ("random", "pct", "exhaustive"):
+            assert races.METHODS[name].run(race, "program", tmp_path)[0][:3] == ["program", "--preemptions", "4"]
+        assert "4" not in map(str, races.METHODS["stress"].run(race, "program", tmp_path)[0][:2])
+
+    def test_what_was_measured_is_not_measured_again(self, tmp_path):
+        path = tmp_path / "race-mutants.jsonl"
+        path.write_text(json.dumps(row("given-back-twice", random_s=0.5)) + "\n")
+        before = path.read_text()
+        check(iobuf("race-mutants", "given-back-twice", "--methods", "random", "--output", path), 0, "given-back-twice", "0.50")
+        assert path.read_text() == before
+
+    def test_one_that_no_schedule_shows_is_named_and_status_1(self, tmp_path):
+        path = tmp_path / "race-mutants.jsonl"
+        path.write_text(json.dumps(row("given-back-twice", stress_s=1, stages=["stress", "random"])) + "\n")
+        check(iobuf("race-mutants", "given-back-twice", "--methods", "random", "--output", path), 1,
+              "not found by the interleaving target: given-back-twice")
+
+    def test_what_was_not_found_in_fewer_seconds_is_measured_again(self):
+        assert races_verb.is_to_do(row("given-back-twice"), "random", 21) and not races_verb.is_to_do(row("given-back-twice"), "random", 20)
+        assert races_verb.is_to_do(row("given-back-twice"), "pct", 1) and not races_verb.is_to_do(row("given-back-twice", random_s=1), "random", 21)
+
+    def test_a_race_is_built_found_and_added(self, tmp_path):
+        path = tmp_path / "race-mutants.jsonl"
+        check(iobuf("race-mutants", "given-back-twice", "--methods", "random,stress", "--seconds", 1, "--output", path), 0)
+        check(iobuf("race-mutants", "given-back-twice", "--methods", "exhaustive", "--output", path), 0)
+        _, found = lines(path)
+        assert found["exhaustive_s"] > 0 and found["random_s"] > 0 and found["pct_s"] is None and found["commit"] and found["class"]
+        assert found["stages"] == ["stress", "random", "exhaustive"] and found["limit_s"] == {"stress": 1, "random": 1, "exhaustive": 20}
+
+    def test_a_header_that_is_changed_is_the_one_that_the_scheduler_gets(self, tmp_path):
+        path = tmp_path / "race-mutants.jsonl"
+        check(iobuf("race-mutants", "lock-left-relaxed", "--methods", "exhaustive", "--output", path), 0)
+        assert lines(path)[0]["exhaustive_s"] > 0
+
+    def test_markdown_has_a_line_for_each(self, tmp_path):
+        path = tmp_path / "race-mutants.jsonl"
+        path.write_text(json.dumps(row("given-back-twice", random_s=0.5)) + "\n")
+        done = iobuf("race-mutants", "given-back-twice", "--methods", "random", "--markdown", "--output", path)
+        check(done, 0, "| given-back-twice | extra release | 0.50 |", "| found, of 1 | | 1 |")
+
+    def test_results_that_are_kept_can_be_read(self):
+        assert isinstance(races_verb.measured(races_verb.DEFAULT, mutants.library()), dict)

@@ -73,14 +73,14 @@ def run(chosen, share, again, output):
     """(rows of the stages, those that were finished before among them; what could not run)."""
     of, rows, errors, done = nightly.key(), [], [], 0.0
     seconds = {stage.name: 60 * stage.minutes * share for stage in chosen}
+    before = {} if again else {stage.name: nightly.finished(stage, seconds[stage.name], output, of) for stage in chosen}
     if again:
         nightly.forget(chosen)
     with say.Steps(f"{len(chosen)} stages", sum(seconds.values())) as steps:
         for stage in chosen:
             asked = seconds[stage.name]
-            row = None if again else nightly.finished(stage, asked, output, of)
             try:
-                rows.append(row or nightly.run(stage, asked, output, of, lambda used, done=done, stage=stage: steps.at(done + used, stage.name)))
+                rows.append(before.get(stage.name) or nightly.run(stage, asked, output, of, lambda used, done=done, stage=stage: steps.at(done + used, stage.name)))
             except say.Stop as stop:
                 errors.append(str(stop))
             done += asked
