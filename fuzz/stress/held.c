@@ -3,28 +3,47 @@
 
 #include <string.h>
 
-void held_write(worker *me, held *h, size_t from, size_t to)
+#define CHUNK 512
+
+void held_write(worker *me, held *h)
 {
-    uint8_t *bytes = DO(me, slice_data, &h->s);
-    for (size_t i = from; i < to; i++)
-        bytes[i] = pattern(h->tag, h->at + i);
+    uint8_t *bytes = DO(me, slice_data, &h->s), chunk[CHUNK];
+    const size_t size = DO(me, slice_size, &h->s);
+    for (size_t i = 0; i < size; i += CHUNK) {
+        const size_t count = size - i < CHUNK ? size - i : CHUNK;
+        pattern(h->tag, h->at + i, chunk, count);
+        memcpy(bytes + i, chunk, count);
+    }
 }
 
 void held_fill(worker *me, held *h, iobuf_slice s)
 {
     *h = (held){.s = s, .tag = next_random(&me->tags) | 1, .own = true};
-    held_write(me, h, 0, DO(me, slice_size, &h->s));
+    held_write(me, h);
+}
+
+void bytes_check(const worker *me, const uint8_t *bytes, size_t size, uint64_t tag, size_t at, const char *what)
+{
+    uint8_t chunk[CHUNK];
+    for (size_t i = 0; i < size; i += CHUNK) {
+        const size_t count = size - i < CHUNK ? size - i : CHUNK;
+        pattern(tag, at + i, chunk, count);
+        if (memcmp(bytes + i, chunk, count) == 0)
+            continue;
+        size_t first = 0;
+        while (first + 1 < count && bytes[i + first] == chunk[first])
+            first++;
+        wrong(me, "byte %zu of %zu of a %s is %02x, not %02x as written: it has another owner", i + first, size, what,
+              bytes[i + first], chunk[first]);
+    }
 }
 
 void held_check(worker *me, const held *h)
 {
-    const size_t size = DO(me, slice_size, &h->s);
     const uint8_t *bytes = DO(me, slice_data, &h->s);
-    for (size_t i = 0; h->tag != 0 && i < size; i++) {
-        const uint8_t want = pattern(h->tag, h->at + i);
-        if (bytes[i] != want)
-            wrong(me, "byte %zu of a slice of %zu is %02x, not %02x as written: it has another owner", i, size, bytes[i], want);
-    }
+    const size_t size = DO(me, slice_size, &h->s);
+    if (h->tag != 0)
+        bytes_check(me, bytes, size, h->tag, h->at, "slice");
 }
 
 void held_drop(worker *me, held *h)

@@ -121,6 +121,14 @@ static bool someone_runs(void)
     return found;
 }
 
+/* What each thread does, of which some do not end. Read without order: they are at it. */
+static _Noreturn void hangs(const char *how)
+{
+    for (unsigned i = 0; i < g.threads; i++)
+        fprintf(stderr, "iobuf_stress: thread %u, op %u (%s)\n", i, g.workers[i].op, g.workers[i].doing);
+    wrong(NULL, "%s", how);
+}
+
 /* Judges by the processor's time and by the threads' states alone: a machine that has no time for us is no hang. */
 static void *watch(void *argument)
 {
@@ -136,9 +144,9 @@ static void *watch(void *argument)
         sleeping = now == last && asleep ? sleeping + 1 : 0;
         last = now;
         if (sleeping == SLEEPS_LOOKS)
-            wrong(NULL, "all threads wait for each other");
+            hangs("all threads wait for each other");
         if (seconds(CLOCK_PROCESS_CPUTIME_ID) - since > SPINS_SECONDS)
-            wrong(NULL, "a thread goes round for ever");
+            hangs("a thread goes round for ever");
         nanosleep(&(struct timespec){1, 0}, NULL);
     }
     return NULL;

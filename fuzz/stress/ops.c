@@ -11,12 +11,10 @@
 
 #define MADE 256 /* bytes of a slice that is copied, borrowed or wrapped, at most */
 
-/* Takes the next `bits` of an op's draw. */
+/* The next number of an op's draw, which is the seed of as many as it takes. */
 static size_t part(uint64_t *draw, unsigned below)
 {
-    const uint64_t low = *draw & 0xffff;
-    *draw >>= 10;
-    return (size_t)(low % below);
+    return (size_t)(next_random(draw) % below);
 }
 
 static held *any(worker *me, uint64_t *draw)
@@ -122,8 +120,7 @@ static void do_copy(worker *me, uint64_t draw)
     const size_t size = part(&draw, MADE + 1);
     const uint64_t tag = next_random(&me->tags) | 1;
     iobuf_slice s;
-    for (size_t i = 0; i < size; i++)
-        bytes[i] = pattern(tag, i);
+    pattern(tag, 0, bytes, size);
     held_drop(me, h);
     if (!went_well(me, DO(me, copy, &me->a, bytes, size, &s), false))
         return;
@@ -213,10 +210,11 @@ static void do_split(worker *me, uint64_t draw)
 
 /* What `size` bytes from `at` of the old slices, one behind the other, are: whose, and whether one pattern goes through all of
  * them. */
-static held what_is_there(worker *me, const held *old, size_t count, size_t at, size_t size)
+static held what_is_there(worker *me, const held *old, size_t count, size_t at, size_t size, size_t limit)
 {
     held found = {.own = true};
     bool first = true, same = true;
+    const size_t most = size > limit ? limit : SIZE_MAX; /* one alone may be larger */
     for (size_t i = 0; i < count; i++) {
         const size_t here = DO(me, slice_size, &old[i].s);
         if (here > at && size > 0) {
@@ -225,6 +223,8 @@ static held what_is_there(worker *me, const held *old, size_t count, size_t at, 
                 found.tag = old[i].tag, found.at = old[i].at + at;
             else
                 same = same && old[i].tag == found.tag && old[i].at == found.at;
+            if (!first && most != SIZE_MAX)
+                wrong(me, "coalesce joins to more than %zu bytes", most);
             found.own = found.own && old[i].own;
             found.at += used;
             size -= used;
@@ -260,7 +260,7 @@ static void do_coalesce(worker *me, uint64_t draw)
         const size_t size = DO(me, slice_size, &slices[i]);
         if (i >= left && (size != 0 || DO(me, slice_data, &slices[i]) != NULL))
             wrong(me, "coalesce leaves something behind its end");
-        now[i] = what_is_there(me, old, count, at, size);
+        now[i] = what_is_there(me, old, count, at, size, most);
         now[i].s = slices[i];
         now[i].at -= size;
         at += size;
@@ -272,18 +272,20 @@ static void do_coalesce(worker *me, uint64_t draw)
         wrong(me, "coalesce makes %zu bytes of %zu", at, all);
 }
 
-/* Takes `bytes` of the free prefix, which nobody else has. */
+/* Takes `bytes` of the free prefix, which nobody else has, and writes there what was not there before. */
 static void expand(worker *me, held *h, size_t bytes)
 {
     if (DO(me, slice_expand_front, &h->s, DO(me, slice_headroom, &h->s) + 1))
         wrong(me, "a slice grows beyond its free prefix");
     if (!DO(me, slice_expand_front, &h->s, bytes))
         wrong(me, "a free prefix cannot be used");
-    h->at -= bytes;
-    if (h->tag != 0)
-        held_write(me, h, 0, bytes);
-    else if (bytes > 0)
-        memset(DO(me, slice_data, &h->s), 1, bytes);
+    if (h->own) {
+        held_fill(me, h, h->s);
+        return;
+    }
+    if (bytes > 0)
+        memset(DO(me, slice_data, &h->s), me->op & 0xff, bytes);
+    DO(me, slice_truncate_front, &h->s, bytes);
 }
 
 static void do_expand(worker *me, uint64_t draw)
@@ -467,7 +469,7 @@ static void do_write(worker *me, uint64_t draw)
         next.tag = s->tag;
         next.at = s->written;
         s->written += DO(me, slice_size, &next.s);
-        held_write(me, &next, 0, DO(me, slice_size, &next.s));
+        held_write(me, &next);
         if (part(&draw, 4) == 0) { /* so that what is written is not always the last of it */
             held_drop(me, h);
             *h = next;
@@ -483,7 +485,8 @@ static void do_write(worker *me, uint64_t draw)
     const int status = DO(me, writev, s->ends[1], s->pending, &s->pending_count, &written);
     for (size_t i = 0; i < s->pending_count; i++)
         after += DO(me, slice_size, &s->pending[i]);
-    if ((status != IOBUF_OK && status != IOBUF_EAGAIN) || before != after + written)
+    if ((status != IOBUF_OK && status != IOBUF_EAGAIN) || before != after + written ||
+        (status == IOBUF_OK) != (written > 0 || before == 0))
         wrong(me, "writev of %zu bytes says %s, %zu written, and leaves %zu", before, DO(me, strerror, status), written, after);
     pthread_mutex_unlock(&s->writes);
 }
@@ -497,9 +500,8 @@ static int read_one(worker *me, iobuf_reader *r, uint64_t *draw, held *h, uint64
     iobuf_slice s;
     if (how == 0) {
         const int status = DO(me, reader_peek, r, size, &bytes, &shown);
-        for (size_t i = 0; status == IOBUF_OK && i < shown; i++)
-            if (bytes[i] != pattern(tag, *at + i))
-                wrong(me, "byte %zu of the stream is shown as %02x, not %02x", *at + i, bytes[i], pattern(tag, *at + i));
+        if (status == IOBUF_OK)
+            bytes_check(me, bytes, shown, tag, *at, "stream");
         if (status == IOBUF_OK && shown < buffered)
             wrong(me, "%zu bytes are buffered, %zu shown", buffered, shown);
         return status;
@@ -543,8 +545,7 @@ static ssize_t source(void *context, void *into, size_t room, int *error)
     if (dice % 64 == 1)
         return 0;
     const size_t count = 1 + (size_t)(dice >> 16) % (room < 200 ? room : 200);
-    for (size_t i = 0; i < count; i++)
-        ((uint8_t *)into)[i] = pattern(me->read_tag, me->source_at + i);
+    pattern(me->read_tag, me->source_at, into, count);
     me->source_at += count;
     return (ssize_t)count;
 }

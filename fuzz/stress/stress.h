@@ -29,7 +29,7 @@ enum {
     KINDS_MOST = 40
 };
 
-/* A slice in some thread's hands. Byte i is pattern(tag, at + i); of tag 0 nothing is known. `own`: no other slice has its bytes.
+/* A slice in some thread's hands. Its bytes are pattern(tag, at); of tag 0 nothing is known. `own`: no other slice has its bytes.
  */
 typedef struct held {
     iobuf_slice s;
@@ -109,7 +109,8 @@ _Noreturn void cannot(const char *what); /* status 3 */
 /* ---- world.c ---- */
 
 uint64_t next_random(uint64_t *state);
-uint8_t pattern(uint64_t tag, size_t at);
+/* Writes what belongs at `at` and behind it, in a sequence that `tag` names. */
+void pattern(uint64_t tag, size_t at, uint8_t *bytes, size_t count);
 
 /* `main_thread` counts the calls and is named in a failure. */
 void world_open(world *w, worker *main_thread, uint64_t seed);
@@ -126,8 +127,10 @@ void world_give_up_pool(world *w, worker *me);
 /* ---- held.c ---- */
 
 void held_fill(worker *me, held *h, iobuf_slice s); /* a slice that nobody shares */
-void held_write(worker *me, held *h, size_t from, size_t to);
+void held_write(worker *me, held *h);
 void held_check(worker *me, const held *h);
+/* Compares bytes that are nobody's to write. */
+void bytes_check(const worker *me, const uint8_t *bytes, size_t size, uint64_t tag, size_t at, const char *what);
 void held_drop(worker *me, held *h);
 
 /* ---- ops.c ---- */
