@@ -5,7 +5,7 @@ import json
 import time
 
 from suite import build, command, machine, mutants, say, store
-from suite.paths import BUILD, shown
+from suite.paths import BUILD, ROOT, shown
 
 FOLDER = BUILD / "nightly"
 PROGRESS = FOLDER / "progress.jsonl"
@@ -18,8 +18,8 @@ class Stage:
     name: str
     text: str
     minutes: float  # unless --minutes says otherwise
-    preset: str
-    program: str  # path in the build's folder
+    preset: str  # None: the program is no build's
+    program: str  # path in the build's folder; else in the repository: scripts/iobuf, with a verb as its first word
     words: object  # (number of the part, seconds left) -> the program's arguments. Exit status: 0 clean, 2 and 3 could not run, else found
 
 
@@ -87,13 +87,19 @@ def forget(stages):
     store.write(PROGRESS, "".join(json.dumps(row) + "\n" for row in kept))
 
 
+def ready(stage):
+    if stage.preset is None:
+        return ROOT / stage.program
+    build.ensure(stage.preset, [stage.program.rsplit("/", 1)[1]])
+    return build.program(stage.preset, stage.program)
+
+
 def run(stage, seconds, output, of, at):
     """Runs parts until the stage has had its time, those noted before included, and adds its line to `output`. `at` is told how many seconds
     it has had."""
     before = [row for row in rows_of(PROGRESS, of) if row["stage"] == stage.name]
     used, part = sum(row["seconds"] for row in before), len(before)
-    build.ensure(stage.preset, [stage.program.rsplit("/", 1)[1]])
-    program, status, said = build.program(stage.preset, stage.program), 0, [row["said"] for row in before]
+    program, status, said = ready(stage), 0, [row["said"] for row in before]
     while status == 0 and (used < seconds or part == 0):
         at(used)
         words, log, start = stage.words(part, seconds - used), FOLDER / f"{stage.name}-{part}.log", time.monotonic()
@@ -107,7 +113,7 @@ def run(stage, seconds, output, of, at):
             store.append_line(PROGRESS, of | {"stage": stage.name, "part": part, "seconds": took, "said": said[-1]})
         part += 1
     row = machine.stamp(f"scripts/iobuf nightly --only {stage.name} --minutes {seconds / 60:g}") | of | {
-        "kind": "nightly", "build": build.compiler(stage.preset), "stage": stage.name, "status": "clean" if status == 0 else "found",
+        "kind": "nightly", "build": build.compiler(stage.preset) if stage.preset else None, "stage": stage.name, "status": "clean" if status == 0 else "found",
         "asked_s": round(seconds, 3), "seconds": round(used, 1), "parts": part, "said": said[-1],
         "again": None if status == 0 else " ".join(str(word) for word in [shown(program), *words]), "log": None if status == 0 else shown(log)}
     store.append_line(output, row)

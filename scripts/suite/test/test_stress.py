@@ -151,6 +151,11 @@ class TestNightly:
         assert f"planted found something, see {found['log']}; again: {found['again']}" in capfd.readouterr().out
         assert call(nightly_verb, "--minutes", 0.0001, "--output", night) == 1 and len(lines(night)) == 2
 
+    def test_a_stage_may_be_a_verb(self, night):
+        stage = nightly.Stage("verb", "a verb", 1, None, "scripts/iobuf", lambda _part, _left: ["nightly", "--list"])
+        row = nightly.run(stage, 0.001, night, nightly.key(), lambda _used: None)
+        assert row["status"] == "clean" and row["build"] is None and row["said"].startswith("pct")
+
     def test_what_cannot_run_is_told(self, night, monkeypatch, capfd):
         monkeypatch.setattr(nightly, "STAGES", (short("wrong", words=("--nothing",)),))
         assert call(nightly_verb, "--minutes", 0.0001, "--output", night) == 3
@@ -203,8 +208,15 @@ class TestRaceMutants:
         monkeypatch.setattr(races, "PATCHES", tmp_path)
         race, = races.planted()
         for name in ("random", "pct", "exhaustive"):
-            assert races.METHODS[name].run(race, "program", tmp_path)[0][:3] == ["program", "--preemptions", "4"]
-        assert "4" not in map(str, races.METHODS["stress"].run(race, "program", tmp_path)[0][:2])
+            assert races.METHODS[name].run(race, "program", tmp_path)[0][-2:] == ["--preemptions", "4"]
+        assert "--preemptions" not in races.METHODS["stress"].run(race, "program", tmp_path)[0]
+
+    def test_weak_memory_says_for_itself_why_it_matters(self, tmp_path, monkeypatch):
+        text = (races.PATCHES / "given-back-twice.patch").read_text()
+        (tmp_path / "some.patch").write_text(text.replace("matters:", "so what:").replace("class: extra release", "class: weak memory"))
+        monkeypatch.setattr(races, "PATCHES", tmp_path)
+        race, = races.planted()
+        assert "x86" in race.matters and "--stale" in race.explore
 
     def test_what_was_measured_is_not_measured_again(self, tmp_path):
         path = tmp_path / "race-mutants.jsonl"
