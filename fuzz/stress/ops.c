@@ -284,7 +284,7 @@ static void expand(worker *me, held *h, size_t bytes)
         return;
     }
     if (bytes > 0)
-        memset(DO(me, slice_data, &h->s), me->op & 0xff, bytes);
+        memset(DO(me, slice_data, &h->s), (int)(me->op & 0xff), bytes);
     DO(me, slice_truncate_front, &h->s, bytes);
 }
 

@@ -164,8 +164,8 @@ void world_open(world *w, worker *main_thread, uint64_t seed)
     if (w->weight == 0)
         w->weight = w->weights[0] = 1;
     w->slots_used = 1 + (unsigned)(next_random(&random) % SLOTS);
-    w->closer = (unsigned)(next_random(&random) % (2 * threads));
-    w->closes_at = (unsigned)(next_random(&random) % (ops + 1));
+    w->closer = (unsigned)(next_random(&random) % ((uint64_t)2 * threads));
+    w->closes_at = (unsigned)(next_random(&random) % ((uint64_t)ops + 1));
     for (unsigned i = 0; i < ALLOCATORS; i++) {
         if (pthread_mutex_init(&w->shared[i].lock, NULL) != 0)
             cannot("no lock");
