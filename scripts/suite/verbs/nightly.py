@@ -8,6 +8,7 @@ from suite import nightly, options, say
 from suite.paths import RESULTS
 
 DEFAULT = RESULTS / "nightly.jsonl"
+SAID = 100  # characters of what a program said, in the table
 
 
 @click.command(short_help="What takes too long for the tests: stress, interleavings, each for minutes.")
@@ -47,8 +48,8 @@ def command(minutes, only, again, list_only, output, as_json):
     if as_json:
         click.echo(json.dumps({"stages": rows, "errors": errors}, indent=1))
     else:
-        say.table("", ["stage", "", ">asked s", ">ran s", ">parts", "", "said last"],
-                  [[row["stage"], text_of(chosen, row), row["asked_s"], row["seconds"], row["parts"], row["status"], row["said"]] for row in rows])
+        say.table("", ["stage", ">asked s", ">ran s", ">parts", "", "said last"],
+                  [[row["stage"], f"{row['asked_s']:.0f}", f"{row['seconds']:.0f}", row["parts"], row["status"], row["said"][:SAID]] for row in rows])
         for row in rows:
             if row["status"] == "found":
                 click.echo(f"{row['stage']} found something, see {row['log']}; again: {row['again']}")
@@ -63,10 +64,6 @@ def choose(only):
         if name not in names:
             raise click.UsageError(f"no stage is called {name!r}: there are {', '.join(names)}")
     return [stage for stage in nightly.STAGES if not only or stage.name in only]
-
-
-def text_of(chosen, row):
-    return next(stage.text for stage in chosen if stage.name == row["stage"])
 
 
 def run(chosen, share, again, output):
