@@ -32,6 +32,8 @@ static const char usage[] =
     "  --pct DEPTH N     N schedules of PCT, for bugs that take up to DEPTH (at most 16) ordered steps\n"
     "  --replay FILE     one program under its schedule\n"
     "  --made N          --exhaustive runs N programs more, which the seeds 0 to N - 1 make\n"
+    "  --from N          all these seeds begin with N, not 0\n"
+    "  --as-found        print the schedule of --random and --pct as it is, without a try to make it shorter\n"
     "  --list            name the built-in programs\n"
     "  --each            a line for each program of --exhaustive\n"
     "  --help\n"
@@ -219,10 +221,10 @@ static const program *program_of_seed(unsigned seed, char name[64])
 }
 
 /* `depth` 0: at random, else PCT. */
-static bool run_seeds(unsigned depth, unsigned seeds)
+static bool run_seeds(unsigned depth, unsigned from, unsigned seeds, bool as_found)
 {
     char name[64], how[100];
-    for (unsigned seed = 0; seed < seeds; seed++) {
+    for (unsigned seed = from; seed - from < seeds; seed++) {
         const program *p = program_of_seed(seed, name);
         outcome ended;
         if (depth == 0) {
@@ -242,7 +244,8 @@ static bool run_seeds(unsigned depth, unsigned seeds)
                 snprintf(how, sizeof how, "random, seed %u", seed);
             else
                 snprintf(how, sizeof how, "PCT, depth %u, seed %u", depth, seed);
-            simplify(p);
+            if (!as_found)
+                simplify(p);
             print_failure(p, name, how);
             return false;
         }
@@ -265,8 +268,8 @@ static int replay(const char *path)
 
 int main(int argc, char **argv)
 {
-    bool exhaustive = false, each = false, fine = true;
-    unsigned preemptions = PREEMPTIONS, made = 0, random_seeds = 0, depth = 0, pct_seeds = 0;
+    bool exhaustive = false, each = false, as_found = false, fine = true;
+    unsigned preemptions = PREEMPTIONS, made = 0, random_seeds = 0, depth = 0, pct_seeds = 0, from = 0;
     for (int i = 1; i < argc; i++) {
         const char *word = argv[i], *next = i + 1 < argc ? argv[i + 1] : NULL;
         if (strcmp(word, "--help") == 0) {
@@ -282,11 +285,16 @@ int main(int argc, char **argv)
             exhaustive = true;
         } else if (strcmp(word, "--each") == 0) {
             each = true;
+        } else if (strcmp(word, "--as-found") == 0) {
+            as_found = true;
         } else if (strcmp(word, "--preemptions") == 0) {
             preemptions = number_of(next, 0, 1000, word);
             i++;
         } else if (strcmp(word, "--made") == 0) {
             made = number_of(next, 1, 1000000, word);
+            i++;
+        } else if (strcmp(word, "--from") == 0) {
+            from = number_of(next, 0, UINT32_MAX, word);
             i++;
         } else if (strcmp(word, "--random") == 0) {
             random_seeds = number_of(next, 1, UINT32_MAX, word);
@@ -312,11 +320,11 @@ int main(int argc, char **argv)
     const unsigned not_made = g.count;
     for (unsigned seed = 0; seed < made; seed++) {
         given *it = add_program("");
-        make_of_seed(&it->program, seed, it->name);
+        make_of_seed(&it->program, from + seed, it->name);
     }
     fine = !exhaustive || run_exhaustive(preemptions, each);
     g.count = not_made;
-    fine = fine && (random_seeds == 0 || run_seeds(0, random_seeds));
-    fine = fine && (pct_seeds == 0 || run_seeds(depth, pct_seeds));
+    fine = fine && (random_seeds == 0 || run_seeds(0, from, random_seeds, as_found));
+    fine = fine && (pct_seeds == 0 || run_seeds(depth, from, pct_seeds, as_found));
     return fine ? FINE : FOUND;
 }

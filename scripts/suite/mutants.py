@@ -60,16 +60,23 @@ def apply_patch(patch, folder):
         raise say.Stop(f"{shown(patch)} does not apply any more: write it anew for the library as it is\n{output.strip()}")
 
 
+def parts(path):
+    """Of a patch: its first line, which says what is wrong and why it matters; the fields below it, `class: ` and `like: ` among
+    them; the file of lib that it changes, and the change."""
+    text = path.read_text()
+    head, _, diff = text.partition("\n--- a/lib/")
+    why, *lines = head.split("\n")
+    fields = dict(line.split(": ", 1) for line in lines if ": " in line)
+    if not diff or not why.strip() or not fields.get("class") or not fields.get("like"):
+        raise say.Stop(f"{shown(path)} is no mutant: it needs a first line that says what is wrong, class:, like:, and a patch of lib")
+    return why, fields, diff.split("\n", 1)[0].strip(), diff
+
+
 def curated():
-    """Those of fuzz/mutants: the first line says what is wrong and why it matters, `class: `, `like: ` and perhaps `target: ` follow."""
+    """Those of fuzz/mutants; perhaps with `target: `."""
     found = []
     for path in sorted(PATCHES.glob("*.patch")):
-        text = path.read_text()
-        head, _, diff = text.partition("\n--- a/lib/")
-        fields = dict(line.split(": ", 1) for line in head.split("\n")[1:] if ": " in line)
-        if not diff or not head.split("\n")[0].strip() or not fields.get("class") or not fields.get("like"):
-            raise say.Stop(f"{shown(path)} is no mutant: it needs a first line that says what is wrong, class:, like:, and a patch of lib")
-        file = diff.split("\n", 1)[0].strip()
+        _, fields, file, diff = parts(path)
         target = fields.get("target") or TARGET_OF.get(file.rpartition("/")[2], "all")
         if target not in TARGETS:
             raise say.Stop(f"{shown(path)}: no target is called {target!r}: there are {', '.join(TARGETS)}")
@@ -197,6 +204,8 @@ class Plant:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def moved(self, word):
+        if word == f"-I{LIB}":
+            return f"-I{self.folder}/lib"
         return word.replace(f"{LIB}/", f"{self.folder}/lib/").replace(f"{LIB} ", f"{self.folder}/lib ")
 
     def compiled(self, preset, source, to, words):

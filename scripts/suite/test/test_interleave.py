@@ -67,6 +67,23 @@ class TestMutants:
             first = run(*args, program=program)
             assert first.returncode == 1 and first.stdout == run(*args, program=program).stdout
 
+    def test_seeds_may_begin_anywhere(self):
+        program = FOLDER / "interleave_merged-decrement-and-test-are-two"
+        first = run("--random", 1000, program=program)
+        seed = int(re.search(r", random, seed (\d+), fails", first.stdout)[1])
+        assert run("--random", 1, "--from", seed, program=program).stdout == first.stdout
+        assert seed > 0 and run("--random", seed, program=program).returncode == 0
+        assert run("--random", 1, "--from", "x").returncode == run("--from", 1).returncode == 2
+
+    def test_a_schedule_that_is_printed_as_found_replays(self, tmp_path):
+        program = FOLDER / "interleave_merged-decrement-and-test-are-two"
+        found, simple = run("--as-found", "--random", 1000, program=program), run("--random", 1000, program=program)
+        path = tmp_path / "failure"
+        path.write_text(found.stdout)
+        again = run("--replay", path, program=program)
+        assert again.returncode == 1 and reason(again.stdout) == reason(found.stdout) == reason(simple.stdout)
+        assert len(found.stdout) > len(simple.stdout)
+
 
 class TestUse:
     @pytest.mark.parametrize("args", [(), ("--nothing",), ("--exhaustive", "--preemptions", "many"), ("--random", "0"), ("--random",), ("--pct", "3"),

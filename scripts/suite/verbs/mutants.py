@@ -130,28 +130,30 @@ def run(chosen, stages, seconds, jobs, until_killed, again, output):
             waiting.append((mutant, missing))
     if waiting:
         all_stages.prepare(stages, [mutant for mutant, _ in waiting])
-    left_out = drive(waiting, rows, seconds, jobs, until_killed, output)
+    left_out = drive(waiting, rows, jobs, output, merged,
+                     lambda mutant, missing, processes: all_stages.measure(mutant, missing, seconds, until_killed, processes))
     if left_out:
         say.line(f"{len(left_out)} do not compile and are left out")
     return [row for name, row in rows.items() if name not in left_out]
 
 
-def drive(waiting, rows, seconds, jobs, until_killed, output):
-    processes, left_out, done = mutants.Processes(), set(), 0
+def drive(waiting, rows, jobs, output, merge, measure, processes=None):
+    """Measures all that wait, some at once, and adds a line for each when it is done. Returns the ids of those that do not compile."""
+    processes, left_out, done = processes or mutants.Processes(), set(), 0
     with say.Steps(f"{len(waiting)} mutants", max(1, len(waiting))) as steps, concurrent.futures.ThreadPoolExecutor(jobs) as pool:
-        at_work = {pool.submit(all_stages.measure, mutant, missing, seconds, until_killed, processes): mutant for mutant, missing in waiting}
+        at_work = {pool.submit(measure, mutant, missing, processes): mutant for mutant, missing in waiting}
         try:
             for future in concurrent.futures.as_completed(at_work):
                 mutant, done = at_work[future], done + 1
                 steps.at(done, mutant.id)
                 try:
-                    found, argument = future.result()
+                    found = future.result()
                 except mutants.DoesNotCompile as why:
-                    if mutant.kind == "curated":
+                    if mutant.kind != "mechanical":
                         raise say.Stop(f"{mutant.id} does not compile:\n{why}") from None
                     left_out.add(mutant.id)
                     continue
-                row = rows[mutant.id] = merged(rows[mutant.id], found, argument)
+                row = rows[mutant.id] = merge(rows[mutant.id], *found)
                 store.append_line(output, row)
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)

@@ -154,6 +154,7 @@ GROUPS = {
     "minimise": (python("minimise"), "minimise, triage and fault-sweep on planted bugs"),
     "peers": (python("peers"), "bench --peers on made-up times: noise, targets, table, picture"),
     "mutants": (python("mutants"), "each planted bug still applies and compiles; the verb that measures them"),
+    "stress": (python("stress"), "threads that make every public call; the verbs for the night and for planted races"),
     "interleave": (python("interleave"), "every schedule of small programs, by a scheduler; each planted race is found"),
     "oss": (python("oss"), "what ClusterFuzzLite and OSS-Fuzz build and run"),
     "compare": (python("compare"), "two commits against each other: verdicts, budgets, the gate; its calibration; planted slowdowns"),
