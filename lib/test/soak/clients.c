@@ -53,7 +53,7 @@ static frame frame_at(const client *c, uint32_t number)
         f.size = most - (r >> 8) % 4;
         break;
     default:
-        f.size = least + (r >> 8) % (((most - least) >> (r >> 40) % 12) + 1);
+        f.size = least + (size_t)((r >> 8) % (((most - least) >> (r >> 40) % 12) + 1));
     }
     return f;
 }
@@ -167,7 +167,7 @@ static bool may_send(const client *c)
 static bool send_some(client *c, bool *cut)
 {
     static _Thread_local uint8_t bytes[CHUNK];
-    size_t chunk = c->slow || below(c->seed, c->sent, 4) == 0 ? 1 + below(c->seed, ~c->sent, 300) : CHUNK, size = 0;
+    size_t chunk = c->slow || below(c->seed, c->sent, 4) == 0 ? 1 + (size_t)below(c->seed, ~c->sent, 300) : CHUNK, size = 0;
     client next = *c;
     if (c->slow && c->sent > SLOW_BYTES)
         chunk = CHUNK; /* slow in reading is enough */
@@ -242,7 +242,7 @@ static void judge(client *c, const uint8_t *bytes, size_t size, client_counts *c
 static bool receive_some(client *c, bool *cut, client_counts *counts)
 {
     static _Thread_local uint8_t bytes[CHUNK];
-    size_t chunk = c->slow && c->got < SLOW_BYTES ? 1 + below(c->seed, c->got, 64) : CHUNK;
+    size_t chunk = c->slow && c->got < SLOW_BYTES ? 1 + (size_t)below(c->seed, c->got, 64) : CHUNK;
     ssize_t n = recv(c->fd, bytes, chunk, 0);
     if (n > 0) {
         judge(c, bytes, (size_t)n, counts);

@@ -176,6 +176,20 @@ static size_t bookkeeping_most(iobuf_pool *pool)
     return atomic_load(&memory.bytes) + (atomic_load(&memory.bytes) - before) / 4;
 }
 
+/* The limit is as wide as it was: neither is anything booked that has gone, nor that was refused. */
+static void use_limit(iobuf_pool *pool)
+{
+    iobuf_allocator a;
+    iobuf_slice all;
+    if (iobuf_allocator_init(&a, pool, 0) != IOBUF_OK)
+        fail("iobuf_allocator_init refused");
+    int status = iobuf_alloc(&a, POOL_LIMIT, &all);
+    if (status != IOBUF_OK)
+        fail("all %zu bytes of the limit are free, but: %s", POOL_LIMIT, iobuf_strerror(status));
+    iobuf_slice_release(&all);
+    iobuf_allocator_release(&a);
+}
+
 /* Brings everything to rest and judges what is left. Returns the memory that the process has. */
 static size_t judge(iobuf_pool *pool, size_t bookkeeping, size_t fds)
 {
@@ -195,6 +209,7 @@ static size_t judge(iobuf_pool *pool, size_t bookkeeping, size_t fds)
     if (stats.bytes_peak > POOL_LIMIT || stats.bytes_cached > POOL_CACHE)
         fail("the pool had %zu bytes, its limit is %zu; it has %zu cached, the limit is %zu", stats.bytes_peak, POOL_LIMIT,
              stats.bytes_cached, POOL_CACHE);
+    use_limit(pool);
     (void)iobuf_pool_trim(pool, 0);
     if (atomic_load(&memory.bytes) > bookkeeping)
         fail("the pool keeps %zu bytes for itself, more than %zu", atomic_load(&memory.bytes), bookkeeping);
@@ -345,10 +360,10 @@ int main(int argc, char **argv)
     iobuf_pool *pool;
     uint16_t port;
     size_t count = 0, rss = 0, rss_most = 0;
-    parse(argc, argv);
-    signal(SIGPIPE, SIG_IGN);
     signal(SIGINT, interrupt);
     signal(SIGTERM, interrupt);
+    signal(SIGPIPE, SIG_IGN);
+    parse(argc, argv);
     if (iobuf_pool_create(&pool_options, &pool) != IOBUF_OK)
         fail("iobuf_pool_create refused");
     size_t bookkeeping = bookkeeping_most(pool);
