@@ -1,4 +1,5 @@
-/* The frame server's event loop: epoll, edge-triggered. Each connection is in one list, and freed in `sweep` alone.
+/* The frame server's event loop: epoll, edge-triggered. Each connection is in one list, and freed in `sweep` alone. Out of
+ * descriptors, it tries to accept again and again: a server that may run out of them needs a limit on connections as well.
  *
  * SPDX-License-Identifier: BSD-3-Clause
  */
@@ -98,6 +99,8 @@ int frame_server_step(frame_server *s, int timeout)
         eventfd_t wakes;
         if (what == &s->listener)
             accept_all(s);
+        else if (what != &s->wake && (events[i].events & EPOLLERR) != 0)
+            frame_drop(what); /* reset: what it holds goes, also if reading has stopped */
         else if (what != &s->wake)
             frame_pump(what);
         else if (eventfd_read(s->wake, &wakes) == 0 && s->woken != NULL)

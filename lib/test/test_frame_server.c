@@ -304,6 +304,26 @@ static void without_memory_reading_stops_until_there_is_some(void **state)
     close(fd);
 }
 
+static void who_is_reset_gives_its_memory_back_though_reading_has_stopped(void **state)
+{
+    uint8_t bytes[5000];
+    struct linger now = {.l_onoff = 1, .l_linger = 0};
+    iobuf_slice most = lone_slice(pool, LIMIT - 4096);
+    (void)state;
+    serve(echo);
+    int fd = client();
+    frame_bytes(bytes, 4990, 1);
+    send_all(fd, bytes, 100);
+    step_until(server.starving);
+    assert_size(stats_of(pool).bufs_in_use, 2);
+    assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof now), 0);
+    close(fd);
+    step_until(server.connections == NULL);
+    assert_size(stats_of(pool).bufs_in_use, 1);
+    assert_size(server.counts.shed, 0);
+    iobuf_slice_release(&most);
+}
+
 static void where_all_wait_for_memory_one_has_to_go(void **state)
 {
     static uint8_t bytes[FRAME_HEADER + FRAME_MOST];
@@ -386,6 +406,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_frame_too_large_ends_its_connection_alone, begin, end),
         cmocka_unit_test_setup_teardown(a_peer_that_does_not_read_is_not_read_from, begin, end),
         cmocka_unit_test_setup_teardown(without_memory_reading_stops_until_there_is_some, begin, end),
+        cmocka_unit_test_setup_teardown(who_is_reset_gives_its_memory_back_though_reading_has_stopped, begin, end),
         cmocka_unit_test_setup_teardown(where_all_wait_for_memory_one_has_to_go, begin, end),
         cmocka_unit_test_setup_teardown(an_answer_to_who_has_gone_is_released, begin, end),
         cmocka_unit_test_setup_teardown(a_wake_ends_a_step_that_waits, begin, end),

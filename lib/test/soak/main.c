@@ -382,7 +382,7 @@ int main(int argc, char **argv)
         rss = judge(pool, bookkeeping, fds);
         if (all.cut > workers_counts().shed)
             fail("%zu connections were cut, and the servers dropped %zu for want of memory", all.cut, workers_counts().shed);
-        if (count <= 2 * PHASES)
+        if (count <= (size_t)2 * PHASES)
             rss_most = rss > rss_most ? rss : rss_most;
         else if (JUDGES_RSS && rss > rss_most + RSS_SLACK)
             fail("the process has %zu bytes, %zu when it was warm", rss, rss_most);

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import time
 
+import click.testing
 import pytest
 
 from suite import build, planted
@@ -34,6 +35,15 @@ class TestLibrary:
         assert all(found[name] > 0 for name in soak.HAPPENS)
         assert found["killed"] == found["reset"] + found["abandoned"] + found["oversize"] > connections // 4
         assert found == json.loads((tmp_path / "soak.json").read_text())
+
+
+    def test_a_result_is_recorded_when_asked_for(self, tmp_path, monkeypatch):
+        monkeypatch.setattr(soak, "RESULTS", tmp_path / "kept")
+        args = ["--connections", "30", "--per-phase", "5", "--seed", "7", "--results", str(tmp_path), "--record"]
+        for lines in (1, 2):
+            assert click.testing.CliRunner().invoke(soak.command, args, standalone_mode=False).return_value == 0
+            kept = (tmp_path / "kept" / "soak.jsonl").read_text().splitlines()
+            assert len(kept) == lines and json.loads(kept[-1]) == json.loads((tmp_path / "soak.json").read_text())
 
 
 class TestPlanted:
