@@ -51,6 +51,7 @@ class TestPlanted:
     @pytest.mark.parametrize("name, word", [("move-loses-last-byte", "is wrong|is 0x|lost its head|nothing moved|were cut"),
                                             ("writev-releases-what-it-wrote-in-part", "is 0x|nothing moved|were cut|in use"),
                                             ("coalesce-of-three-leaks", "in use"), ("killed-connection-keeps-its-queue", "in use"),
+                                            ("gone-connection-is-not-freed", "not freed"),
                                             ("want-of-memory-ends-a-connection", "were cut")])
     def test_bug_is_found(self, name, word):
         program = planted.program(next(path for folder in FOLDERS if (path := folder / f"{name}.patch").is_file()), "release", soak.PROGRAM)
@@ -65,11 +66,12 @@ class TestVerdict:
     def verdict(self, tmp_path, status=0, said=None, interrupted=False, failed=None, err=""):
         log = tmp_path / "log"
         log.write_text(err)
-        return soak.verdict(status, said or dict(self.GOOD), [5, 7, 6], {"interrupted": interrupted, "failed": failed}, log)
+        return soak.verdict(status, said or dict(self.GOOD), [(1, 5), (2, 7), (1, 6)], {"interrupted": interrupted, "failed": failed}, log)
 
     def test_what_went_well(self, tmp_path):
         found = self.verdict(tmp_path)
-        assert found["failed"] is None and (found["rss_warm"], found["rss_most"], found["rss_end"]) == (7, 7, 6)
+        assert found["failed"] is None and [found[f"rss_{when}"] for when in ("warm", "most", "end")] == [7, 7, 6]
+        assert [found[f"heap_{when}"] for when in ("warm", "most", "end")] == [2, 2, 1]
 
     def test_a_crash_is_a_failure_with_its_line(self, tmp_path):
         found = self.verdict(tmp_path, -signal.SIGABRT, err="noise\niobuf: iobuf_slice_release: released twice\n")

@@ -15,7 +15,8 @@ PROGRAM = "lib/test/soak/iobuf_soak"
 PHASES = 6  # of one round: lib/test/soak/main.c
 # What each round has to bring about, or the soak is not what it says.
 HAPPENS = ("reset", "abandoned", "oversize", "half_closed", "audited", "passed", "wrapped", "joined", "short_writes", "starved", "refused")
-FAILED, CANNOT = 1, 3
+# So that what each thread would keep of freed chunks does not count as in use, and the heap's size is exact.
+EXACT_HEAP = {"GLIBC_TUNABLES": "glibc.malloc.tcache_count=0"}
 
 
 @click.command(short_help="Servers and clients that are slow and get killed, every byte compared.")
@@ -64,19 +65,19 @@ def command(seconds, minutes, connections, per_phase, servers, seed, preset, rec
         click.echo(json.dumps(summary, indent=1))
     else:
         show(summary)
-    return FAILED if summary["failed"] else 0
+    return 1 if summary["failed"] else 0
 
 
 def soak(line, seconds, connections):
     """Runs the program to its end; on Ctrl-C to the end that it then makes."""
     log = BUILD / "soak" / "stderr.log"
     found = {"interrupted": False, "failed": None}
-    last, resident, start = {}, [], time.monotonic()
-    say.command(line)
+    last, resting, start = {}, [], time.monotonic()
+    say.command(line, EXACT_HEAP)
     log.parent.mkdir(parents=True, exist_ok=True)
     with open(log, "wb") as err, say.Steps("soak", connections or seconds) as steps:
         process = subprocess.Popen(line, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=err, text=True,
-                                   start_new_session=True)
+                                   env=os.environ | EXACT_HEAP, start_new_session=True)
 
         def follow():
             for text in process.stdout:
@@ -86,7 +87,7 @@ def soak(line, seconds, connections):
                     continue
                 last.update(said)
                 if "phase" in said:
-                    resident.append(said["rss"])
+                    resting.append((said["heap"], said["rss"]))
                     done = said["connections"] if connections else time.monotonic() - start
                     steps.at(min(done, connections or seconds), note(said))
             return process.wait()
@@ -103,10 +104,10 @@ def soak(line, seconds, connections):
             commands.stop_group(process, signal.SIGKILL)
             process.wait()
             raise
-    return verdict(status, last, resident, found, log)
+    return verdict(status, last, resting, found, log)
 
 
-def verdict(status, last, resident, found, log):
+def verdict(status, last, resting, found, log):
     if status == 2:
         raise say.Stop(f"iobuf_soak did not take its options: {log.read_text().strip()}")
     if status == -signal.SIGINT and found["interrupted"]:  # before it could say anything
@@ -114,13 +115,14 @@ def verdict(status, last, resident, found, log):
     if status != 0 and found["failed"] is None:
         reason = next((text for text in log.read_text(errors="replace").splitlines() if "ERROR" in text or "WARNING" in text or "iobuf:" in text), "")
         found["failed"] = f"it ended by itself, {commands.ended(status)}; {shown(log)}: {reason.strip()}"
-    counts = {key: value for key, value in last.items() if key not in ("summary", "phase", "rss")}
+    counts = {key: value for key, value in last.items() if key not in ("summary", "phase", "heap", "rss")}
     if found["failed"] is None and counts.get("phases", 0) >= PHASES and not found["interrupted"]:
         missing = [name for name in HAPPENS if counts[name] == 0]
         if missing:
             found["failed"] = f"this never happened, so that nothing was tested by it: {', '.join(missing)}"
-    warm = resident[:2 * PHASES]
-    return found | counts | {"rss_warm": max(warm, default=None), "rss_most": max(resident, default=None), "rss_end": (resident or [None])[-1]}
+    for name, sizes in zip(("heap", "rss"), zip(*resting)):
+        counts |= {f"{name}_warm": max(sizes[:2 * PHASES]), f"{name}_most": max(sizes), f"{name}_end": sizes[-1]}
+    return found | counts
 
 
 def note(said):
@@ -128,7 +130,7 @@ def note(said):
 
 
 def show(summary):
-    if summary.get("connections"):
+    if "heap_end" in summary:
         rows = (
             ("connections", "connections"), ("of them killed", "killed"), ("ended half-way by the client", "half_closed"),
              ("frames answered", "frames"), ("bytes compared", "bytes"), ("frames compared on another thread", "audited"),
@@ -137,8 +139,9 @@ def show(summary):
              ("allocations refused", "refused"), ("connections dropped for want of memory", "shed"))
         say.table(f"{summary['phases']} phases in {summary['seconds']:.0f} s", ["what", ">count"],
                   [[text, f"{summary[key]:,}"] for text, key in rows])
-        click.echo(f"memory of the process: {summary['rss_warm'] / 2**20:.1f} MiB when it was warm, {summary['rss_most'] / 2**20:.1f} at most, "
-                   f"{summary['rss_end'] / 2**20:.1f} at the end")
+        for name, text in (("heap", "not freed"), ("rss", "resident")):
+            warm, most, last = (summary[f"{name}_{when}"] / 2**10 for when in ("warm", "most", "end"))
+            click.echo(f"memory {text}, KiB: {warm:,.0f} when it was warm, {most:,.0f} at most, {last:,.0f} at the end")
     if summary["failed"]:
         click.echo(f"FAILED: {summary['failed']}")
         click.echo(f"again, as far as threads allow: {summary['command']}")
