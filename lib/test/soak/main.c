@@ -37,7 +37,7 @@
  */
 #define HEAP_SLACK (256 * KIB)
 #define CHUNKS_SLACK (2 * MIB)
-#define RSS_SLACK (16 * MIB)
+#define RSS_SLACK (4 * MIB)
 #define READINGS 10000 /* readings of the pool's counters: a release that went unnoticed is seen by one of them */
 
 enum { THREADS_MOST = 16, REST_MOST = 5 };
@@ -396,6 +396,8 @@ int main(int argc, char **argv)
     size_t count = 0, rss = 0, rss_most = 0, heap_most = 0;
     const char *tunables = getenv("GLIBC_TUNABLES");
     const size_t heap_slack = tunables != NULL && strstr(tunables, "tcache_count=0") != NULL ? HEAP_SLACK : CHUNKS_SLACK;
+    (void)mallopt(M_MMAP_THRESHOLD, 128 << 10); /* else they grow with what was freed, and free memory stays */
+    (void)mallopt(M_TRIM_THRESHOLD, 128 << 10);
     signal(SIGINT, interrupt);
     signal(SIGTERM, interrupt);
     signal(SIGPIPE, SIG_IGN);
