@@ -144,15 +144,14 @@ static bool end_sending(client *c)
         uint64_t size = FRAME_MOST + 1 + below(c->seed, 8, UINT32_MAX - FRAME_MOST);
         for (int i = 0; i < FRAME_HEADER; i++)
             header[i] = (uint8_t)(size >> (24 - 8 * i) & 0xff);
-        return send(c->fd, header, sizeof header, MSG_NOSIGNAL) ==
-               (ssize_t)sizeof header; /* it is small: if it does not fit, so be it */
+        return send(c->fd, header, sizeof header, MSG_NOSIGNAL) == (ssize_t)sizeof header; /* else it goes without */
     }
     default:
         return true;
     }
 }
 
-/* Complete frames that were sent are answered, each once. */
+/* Each frame that was sent to its end is answered. */
 static bool all_answered(const client *c)
 {
     return c->due == c->sending && c->due_at == 0;
@@ -216,8 +215,8 @@ static void judge(client *c, const uint8_t *bytes, size_t size, client_counts *c
 {
     static _Thread_local uint8_t want[CHUNK];
     for (size_t at = 0; at < size;) {
-        if (c->due >= c->frames || c->due > c->sending || (c->due == c->sending && !c->sent_all && c->sending_at == 0))
-            fail("connection %016llx got bytes behind its last answer", (unsigned long long)c->seed);
+        if (c->due >= c->sending)
+            fail("connection %016llx got an answer to frame %u, which it has not sent", (unsigned long long)c->seed, c->due);
         frame f = frame_at(c, c->due);
         size_t left = frame_length(&f, true) - c->due_at, part = left < size - at ? left : size - at;
         frame_bytes(&f, true, c->due_at, want, part);

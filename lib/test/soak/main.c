@@ -33,8 +33,7 @@
 #define POOL_LIMIT (16 * MIB)
 #define POOL_CACHE (4 * MIB)
 /* What may be more than it was when all kinds of phases had been there twice. The heap is exact, but for what each thread keeps in
- * the C library's cache of chunks, unless GLIBC_TUNABLES=glibc.malloc.tcache_count=0. How the rest lies is the C library's affair.
- */
+ * the C library's cache of chunks, unless GLIBC_TUNABLES=glibc.malloc.tcache_count=0. */
 #define HEAP_SLACK (256 * KIB)
 #define CHUNKS_SLACK (2 * MIB)
 #define RSS_SLACK (4 * MIB)
