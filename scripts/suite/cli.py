@@ -9,8 +9,8 @@ import click
 
 from suite import say
 
-VERBS = ("run", "test", "fuzz", "fuzz-speed", "replay", "minimise", "triage", "fault-sweep",
-         "nightly", "mutants", "race-mutants", "mutator-trials", "ci-trials", "change-point-trials", "corpus", "coverage", "bench", "compare", "calibrate",
+VERBS = ("run", "test", "fuzz", "fuzz-speed", "replay", "minimise", "triage", "fault-sweep", "soak", "nightly",
+         "mutants", "race-mutants", "mutator-trials", "ci-trials", "change-point-trials", "corpus", "coverage", "bench", "compare", "calibrate",
          "track", "trace", "pool-size", "report")
 
 FINE, FOUND, USAGE, COULD_NOT = 0, 1, 2, 3
@@ -37,6 +37,7 @@ def cli():
       scripts/iobuf minimise slice FILE         the smallest program that fails as FILE does
       scripts/iobuf triage slice FOLDER         which failures are the same bug
       scripts/iobuf fault-sweep                 fail every allocation of the corpus in turn
+      scripts/iobuf soak --minutes 30           servers and clients that are killed, every byte compared
       scripts/iobuf bench --filter coalesce     iobuf against malloc, with confidence intervals
       scripts/iobuf compare main                what did the working tree cost?
       scripts/iobuf track --show                which commits changed the benchmarks, and by how much

@@ -6,8 +6,8 @@ from suite.paths import TARGETS
 
 GIT = ("git", "-c", "safe.directory=*", "-c", "core.quotepath=off")
 # No program of a target behaves otherwise for a change of these. What is not named here, nor below, concerns all targets.
-NONE = re.compile(r".*\.md$|LICENSE$|\.[^/]+$|\.(ci|github|clusterfuzzlite)/|(bench|results|scripts)/|corpus/traces/|lib/test/"
-                  r"|fuzz/(minimise|sweep|test|mutants)/|fuzz/targets/(replay|empty|speed)\.c$")
+NONE = re.compile(r".*\.md$|LICENSE$|\.[^/]+$|\.(ci|github|clusterfuzzlite)/|(bench|results|scripts)/|corpus/traces/|lib/(test|example)/"
+                  r"|fuzz/(minimise|sweep|stress|test|mutants)/|fuzz/targets/(replay|empty|speed)\.c$")
 ONE = re.compile(r"(?:fuzz/targets|corpus)/(\w+)(?:\.c$|/)")
 # Of what NONE leaves out, those that decide what the engines do.
 ALL = re.compile(r"scripts/suite/(engines|ci|touched|judge)\.py$|fuzz/mutants/canary\.patch$")

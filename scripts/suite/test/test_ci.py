@@ -28,7 +28,8 @@ def test_wrong_use_is_one_line_and_status_2(args, word):
 
 class TestTouched:
     @pytest.mark.parametrize("name", ["README.md", "lib/README.md", "results/fuzz.jsonl", "bench/cases/frame.h", "scripts/suite/say.py", ".ci/run",
-                                      "LICENSE", ".gitignore", "fuzz/mutants/share-range-wraps.patch", "fuzz/test/test_mutate.c", "lib/test/x.c"])
+                                      "LICENSE", ".gitignore", "fuzz/mutants/share-range-wraps.patch", "fuzz/test/test_mutate.c", "lib/test/x.c",
+                                      "lib/example/frame_server.c"])
     def test_what_no_program_can_meet_touches_none(self, name):
         assert touched.targets_of([name]) == {}
 

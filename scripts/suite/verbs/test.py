@@ -156,6 +156,7 @@ GROUPS = {
     "mutants": (python("mutants"), "each planted bug still applies and compiles; the verb that measures them"),
     "stress": (python("stress"), "threads that make every public call; the verbs for the night and for planted races"),
     "interleave": (python("interleave"), "every schedule of small programs, by a scheduler; each planted race is found"),
+    "soak": (python("soak"), "servers and clients that are killed, every byte compared; planted bugs; the README's examples"),
     "oss": (python("oss"), "what ClusterFuzzLite and OSS-Fuzz build and run"),
     "compare": (python("compare"), "two commits against each other: verdicts, budgets, the gate; its calibration; planted slowdowns"),
     "track": (python("track"), "the history of the benchmarks and the steps in it; broken lines, full disks, commits that crash"),
