@@ -46,13 +46,15 @@ static inline uintptr_t iobuf_self_(void)
 #undef atomic_add
 #undef atomic_swap
 #undef atomic_cas
-#define CHANGE(p, order) scheduler_change((p), sizeof *(p), __ATOMIC_##order, #p, __func__)
-#define atomic_add(p, value, order) (CHANGE(p, order), __atomic_fetch_add((p), (value), __ATOMIC_##order))
-#define atomic_swap(p, value, order) (CHANGE(p, order), __atomic_exchange_n((p), (value), __ATOMIC_##order))
+#define CHANGE(p, order) ((__typeof__(p))scheduler_change((p), sizeof *(p), __ATOMIC_##order, #p, __func__))
+#define atomic_add(p, value, order) __atomic_fetch_add(CHANGE(p, order), (value), __ATOMIC_##order)
+#define atomic_swap(p, value, order) __atomic_exchange_n(CHANGE(p, order), (value), __ATOMIC_##order)
 #define atomic_cas(p, expected, value, order)                                                                                      \
-    (!scheduler_finds_stale((p), sizeof *(p), (expected), #p, __func__) &&                                                          \
-     scheduler_compared((p), __ATOMIC_##order,                                                                                     \
-                        __atomic_compare_exchange_n((p), (expected), (value), false, __ATOMIC_SEQ_CST, __ATOMIC_ACQUIRE)))
+    __extension__({                                                                                                                \
+        __typeof__(p) at_ = scheduler_compare((p), sizeof *(p), (expected), __ATOMIC_##order, #p, __func__);                       \
+        scheduler_compared((p), __ATOMIC_##order,                                                                                  \
+                           __atomic_compare_exchange_n(at_, (expected), (value), false, __ATOMIC_SEQ_CST, __ATOMIC_ACQUIRE));      \
+    })
 
 /* What is under the lock is no atomic, so that a second thread within would go unseen: the scheduler keeps count of who is, and may
  * switch there. `last` is written under the lock alone, and stands for all that is. */

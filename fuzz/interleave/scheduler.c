@@ -30,6 +30,7 @@ typedef struct fiber {
     } next;             /* what it is about to do */
     const void *loaded; /* last, and which of the values that were stored there: a yield waits until that is not the latest */
     uint32_t loaded_version;
+    message *compared;
     unsigned op;
     unsigned locks;
     uint64_t hash; /* of all it has done, and of what that depends on */
@@ -555,88 +556,91 @@ static void note_order(int order)
         note(place_of(&s.fences), false);
 }
 
-/* Where it may go: behind history_at 0, and so on. */
-static unsigned places_for(place *p, int order, unsigned backs[OLDER_MOST + 1])
+/* Whether a store may come right behind history_at(back). */
+static bool has_room(place *p, unsigned back)
 {
-    const unsigned most = history_choices(&p->history, &running()->observer, order);
-    unsigned count = 1;
-    backs[0] = 0;
-    for (unsigned back = 1; back < most; back++) {
-        if (!history_at(&p->history, back - 1)->follows)
+    return back == 0 || !history_at(&p->history, back - 1)->follows;
+}
+
+static unsigned choose_place(place *p, int order)
+{
+    unsigned backs[OLDER_MOST + 1], count = 0;
+    const unsigned choices = history_choices(&p->history, &running()->observer, order);
+    for (unsigned back = 0; back < choices; back++) {
+        if (has_room(p, back))
             backs[count++] = back;
     }
-    return count;
+    return backs[choose_value(count)];
+}
+
+static message *insert(place *p, unsigned back, int order)
+{
+    message *m = history_insert(&p->history, back);
+    note_order(order);
+    note_value(p, m, true);
+    return m;
 }
 
 void *scheduler_store(void *at, size_t size, int order, const char *what, const char *where)
 {
-    unsigned backs[OLDER_MOST + 1];
     place *p = arrive(at, POINT_STORE, 0, what, where);
     keep_value(p, size);
-    const unsigned back = backs[choose_value(places_for(p, order, backs))];
-    message *m = history_insert(&p->history, back);
-    note_order(order);
-    note_value(p, m, true);
+    const unsigned back = choose_place(p, order);
+    message *m = insert(p, back, order);
     history_stored(&running()->observer, m, order);
     return back == 0 ? at : &m->value;
 }
 
-static void change(place *p, int order)
-{
-    message *m = history_insert(&p->history, 0);
-    note_order(order);
-    note_value(p, m, true);
-    history_changed(&running()->observer, m, order);
-}
-
-void scheduler_change(const void *at, size_t size, int order, const char *what, const char *where)
+void *scheduler_change(void *at, size_t size, int order, const char *what, const char *where)
 {
     place *p = arrive(at, POINT_CHANGE, 0, what, where);
     keep_value(p, size);
-    change(p, order);
+    const unsigned back = choose_place(p, order);
+    message *m = insert(p, back, order);
+    history_changed(&running()->observer, m, order);
+    return back == 0 ? at : &m->value;
 }
 
-/* A value that is not the latest one is found only where it is not what was expected. */
-bool scheduler_finds_stale(const void *at, size_t size, void *expected, const char *what, const char *where)
+/* Of an older value: found, and so the comparison fails, where it is not what was expected; else what takes its place goes there. */
+void *scheduler_compare(void *at, size_t size, void *expected, int order, const char *what, const char *where)
 {
     unsigned backs[OLDER_MOST + 1], count = 1;
     place *p = arrive(at, POINT_CAS, 0, what, where);
     fiber *t = running();
-    backs[0] = 0;
-    keep_value(p, size);
+    t->compared = &p->history.now;
     if (s.stale == 0) { /* counted as a store, whatever comes of it */
         note(p, true);
-        return false;
+        return at;
     }
-    const unsigned most = history_choices(&p->history, &t->observer, __ATOMIC_ACQUIRE);
-    for (unsigned back = 1; back < most; back++) {
-        if (memcmp(&history_at(&p->history, back)->value, expected, size) != 0)
+    keep_value(p, size);
+    backs[0] = 0;
+    const unsigned choices = history_choices(&p->history, &t->observer, order);
+    const unsigned failing = history_choices(&p->history, &t->observer, __ATOMIC_ACQUIRE);
+    for (unsigned back = 1; back < failing; back++) {
+        if (memcmp(&history_at(&p->history, back)->value, expected, size) != 0 || (back < choices && has_room(p, back)))
             backs[count++] = back;
     }
     const unsigned back = backs[choose_value(count)];
     if (back == 0)
-        return false;
-    message *m = history_at(&p->history, back);
-    note_value(p, m, false);
-    history_loaded(&t->observer, m, __ATOMIC_ACQUIRE);
-    memcpy(expected, &m->value, size);
-    return true;
+        return at;
+    t->compared = history_at(&p->history, back);
+    if (memcmp(&t->compared->value, expected, size) == 0)
+        t->compared = insert(p, back, order);
+    return &t->compared->value;
 }
 
 bool scheduler_compared(const void *at, int order, bool equal)
 {
     place *p = place_of(at);
-    observer *o = &running()->observer;
-    if (s.stale != 0 && equal) {
-        change(p, order);
-    } else if (s.stale != 0) {
-        note(p, false);
-        history_loaded(o, &p->history.now, __ATOMIC_ACQUIRE);
-    } else if (equal) {
-        history_changed(o, &p->history.now, order);
-    } else {
-        history_loaded(o, &p->history.now, __ATOMIC_ACQUIRE);
-    }
+    fiber *t = running();
+    if (s.stale != 0 && !equal)
+        note_value(p, t->compared, false);
+    else if (s.stale != 0 && t->compared == &p->history.now)
+        (void)insert(p, 0, order);
+    if (equal)
+        history_changed(&t->observer, t->compared, order);
+    else
+        history_loaded(&t->observer, t->compared, __ATOMIC_ACQUIRE);
     return equal;
 }
 

@@ -103,13 +103,12 @@ bool scheduler_holds_lock(void);
 /* ---- for atomics.h ---- */
 
 uintptr_t scheduler_self(void);
-/* These say where the value is, or is to be stored. */
+/* These say where the value is that the operation gets, or takes the place of. */
 const void *scheduler_load(const void *at, int order, const char *what, const char *where);
 void *scheduler_store(void *at, size_t size, int order, const char *what, const char *where);
-void scheduler_change(const void *at, size_t size, int order, const char *what, const char *where);
-/* True: the comparison fails, and *expected is what was found. Else scheduler_compared is told how it ended. */
-bool scheduler_finds_stale(const void *at, size_t size, void *expected, const char *what, const char *where);
-bool scheduler_compared(const void *at, int order, bool equal);
+void *scheduler_change(void *at, size_t size, int order, const char *what, const char *where);
+void *scheduler_compare(void *at, size_t size, void *expected, int order, const char *what, const char *where);
+bool scheduler_compared(const void *at, int order, bool equal); /* behind that; returns `equal` */
 void scheduler_fence(int order, const char *where);
 void scheduler_fence_light(void);
 void scheduler_fence_heavy(const char *where); /* each thread executes one, somewhere within the call */
