@@ -14,8 +14,7 @@
 
 /* What iobuf.h takes from here. */
 #define IOBUF_ATOMICS_ 1
-#define iobuf_load_(p, order)                                                                                                      \
-    __atomic_load_n((__typeof__(p))scheduler_load((p), __ATOMIC_##order, #p, __func__), __ATOMIC_##order)
+#define iobuf_load_(p, order) __atomic_load_n((__typeof__(p))scheduler_load((p), __ATOMIC_##order, #p, __func__), __ATOMIC_##order)
 #define iobuf_store_(p, value, order) /* the value first: it may be loaded, at a point of its own */                               \
     __extension__({                                                                                                                \
         __typeof__(*(p)) value_ = (value);                                                                                         \

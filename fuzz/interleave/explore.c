@@ -5,8 +5,9 @@
  * something to learn, all is begun anew.
  *
  * Where a run comes to a state that an earlier one has come to, with the same thread at its turn and as many preemptions and stale
- * values left, it ends: what follows is known. Equal states are those that differ in the order of independent operations alone, told by the
- * scheduler's hash, as in CHESS (Musuvathi, Qadeer: "Partial-order reduction for context-bounded state exploration", 2007). */
+ * values left, it ends: what follows is known. Equal states are those that differ in the order of independent operations alone,
+ * told by the scheduler's hash, as in CHESS (Musuvathi, Qadeer: "Partial-order reduction for context-bounded state exploration",
+ * 2007). */
 #include "explore.h"
 
 #include "world.h"

@@ -32,8 +32,8 @@ typedef struct observer {
 } observer;
 
 typedef struct message {
-    uint64_t value;   /* its bytes; of the latest they are in memory */
-    uint64_t written; /* hash: who stored it, behind what */
+    _Alignas(8) uint64_t value; /* its bytes; of the latest they are in memory */
+    uint64_t written;           /* hash: who stored it, behind what */
     uint32_t version;
     int releaser; /* whose store began the release sequence that `released` is of */
     bool follows; /* nothing can come between it and the one before */
@@ -51,7 +51,7 @@ typedef struct history {
 void history_begin_run(bool weak);
 
 void observer_begin(observer *o, unsigned index, const observer *maker); /* NULL: the first */
-void observer_step(observer *o); /* what comes is told from what was */
+void observer_step(observer *o);                                         /* what comes is told from what was */
 void observer_join(observer *o, const observer *other);
 
 /* How many values the thread may be shown: history_at 0 (the latest) and on. */

@@ -28,7 +28,8 @@ static const char usage[] =
     "\n"
     "  --exhaustive      every schedule with at most so many preemptions\n"
     "  --preemptions N   how many (default: 2)\n"
-    "  --stale N         at most N times a run, a thread gets an older value than the latest, or stores in front of later ones, as C11\n"
+    "  --stale N         at most N times a run, a thread gets an older value than the latest, or stores in front of later ones, as "
+    "C11\n"
     "                    permits (default: 0, or what a FILE says)\n"
     "  --random N        N schedules, of seeds 0 to N - 1\n"
     "  --pct DEPTH N     N schedules of PCT, for bugs that take up to DEPTH (at most 16) ordered steps\n"
@@ -51,7 +52,7 @@ static struct {
     given *programs;
     unsigned count;
     unsigned stale; /* values in each run, if not what the program says */
-    bool named; /* on the command line */
+    bool named;     /* on the command line */
     turn turns[STEPS_MOST];
     unsigned turns_count;
 } g;
@@ -184,7 +185,9 @@ static void print_failure(const program *p, const char *name, const char *how)
 
 static const char *stale_words(char words[40])
 {
-    snprintf(words, 40, g.stale == 0 ? "" : " and %u stale values", g.stale);
+    words[0] = '\0';
+    if (g.stale != 0)
+        snprintf(words, 40, ", at most %u stale values", g.stale);
     return words;
 }
 

@@ -42,6 +42,7 @@ const named_program small_programs[] = {
     {"allocator-moves", HELD "alloc a0 s2 16 |\n | alloc a0 s3 16\nrelease s0 | release s1\nrelease s3 | free a0\n"},
     {"claim", LET_GO "claim s1 | release s0\nrelease s1 | stats\n"},
     {"claim-held", HELD "claim s1 | release s0 | alloc a0 s2 16\nrelease s1 | | free a0\n"},
+    {"claim-merge", HELD "before 0 share s0 s2\nfree a0 | claim s1\n"},
     {"claim-share", LET_GO "share s0 s2 | claim s1\nrelease s0 |\nrelease s2 |\n"},
     {"share", LET_GO "share s0 s2 | release s1\nrelease s0 | stats\nrelease s2 |\n"},
     {"share-away", LET_GO "share s0 s2 | release s1\nrelease s0 | release s2\n | stats\n"},

@@ -41,7 +41,7 @@ typedef struct fiber {
 /* What is known of one address. */
 typedef struct place {
     const void *at;
-    uint32_t run; /* else all of this is of an earlier one */
+    uint32_t run;  /* else all of this is of an earlier one */
     uint64_t read; /* hash: the sum of those of the loads since the last store */
     uint32_t versions;
     unsigned readers, writers;
@@ -67,9 +67,9 @@ static struct {
     unsigned steps, turns_count;
     turn turns[STEPS_MOST];
     char failure[1024];
-    fiber threads[CLOCKS]; /* the main thread last */
+    fiber threads[CLOCKS];      /* the main thread last */
     unsigned stale, stale_left; /* values that need not be the latest: in a run, and yet */
-    char fences;              /* a place: their order */
+    char fences;                /* a place: their order */
     place places[PLACES];
     message older[PLACES][OLDER_MOST];
     unsigned used[PLACES], used_count; /* those of this run */
@@ -150,8 +150,9 @@ static place *place_of(const void *at)
     scheduler_fail("the program is too large: a run has more than %d places", PLACES);
 }
 
-/* `m`: what was loaded, or was just stored and says yet behind what. Where threads may see values stale, a load and a later store lead
- * to the same state in either order, as long as the load returns the same; else the store is told from one that nobody looked behind. */
+/* `m`: what was loaded, or was just stored and says yet behind what. Where threads may see values stale, a load and a later store
+ * lead to the same state in either order, as long as the load returns the same; else the store is told from one that nobody looked
+ * behind. */
 static void note_value(place *p, message *m, bool writes)
 {
     fiber *t = running();
@@ -601,7 +602,8 @@ void *scheduler_change(void *at, size_t size, int order, const char *what, const
     return back == 0 ? at : &m->value;
 }
 
-/* Of an older value: found, and so the comparison fails, where it is not what was expected; else what takes its place goes there. */
+/* Of an older value: found, and so the comparison fails, where it is not what was expected; else what takes its place goes there.
+ */
 void *scheduler_compare(void *at, size_t size, void *expected, int order, const char *what, const char *where)
 {
     unsigned backs[OLDER_MOST + 1], count = 1;

@@ -34,7 +34,7 @@ typedef enum point_kind {
     POINT_WITHIN, /* has just got a lock */
     POINT_LEFT,   /* has just let go of one */
     POINT_YIELD,
-    POINT_AWAIT, /* until another thread has done with an object */
+    POINT_AWAIT,  /* until another thread has done with an object */
     POINT_PASS,   /* has done with an object */
     POINT_MEMORY, /* takes memory from the backing, or gives it back */
     POINT_FENCE
@@ -63,13 +63,14 @@ typedef struct turn {
     point_kind before;        /* what it was about to do then */
     const char *what, *where; /* NULL: it had ended */
     unsigned op;
-    unsigned stale; /* not 0: the last step got an older value than the latest, or stored in front of it, so far back; and what it was */
+    unsigned
+        stale; /* not 0: the last step got an older value than the latest, or stored in front of it, so far back; and what it was */
     point_kind stale_kind;
     const char *stale_what, *stale_where;
 } turn;
 
-/* Calls `all`, and returns how that ended. At most `stale` times a thread gets a value that is not the latest; 0: what has been done
- * is seen at once, by all. From there alone may be called: */
+/* Calls `all`, and returns how that ended. At most `stale` times a thread gets a value that is not the latest; 0: what has been
+ * done is seen at once, by all. From there alone may be called: */
 outcome scheduler_run(void (*all)(void *), void *context, unsigned stale);
 void scheduler_as(unsigned thread); /* who the main thread is to the library, from now on */
 void scheduler_threads(unsigned count, void (*body)(unsigned thread), chooser *choose, void *context);

@@ -14,7 +14,7 @@
 
 #define PREEMPTIONS 6 /* more than there are steps where it matters */
 
-static uint64_t x, y;
+static _Alignas(8) uint64_t x, y;
 static int r1, r2, r3, r4;
 
 typedef struct litmus {
@@ -413,8 +413,8 @@ static bool flag_and_yet_2_is_last(void)
 static void stores_in_another_order(void **state)
 {
     (void)state;
-    assert_seen(LITMUS_2(stores_x_y, stores_y_x, both_first_stores_are_last));                   /* 2+2W */
-    assert_seen(LITMUS_2(stores_x_y_release, stores_y_x_release, both_first_stores_are_last));   /* no hardware does this */
+    assert_seen(LITMUS_2(stores_x_y, stores_y_x, both_first_stores_are_last));                 /* 2+2W */
+    assert_seen(LITMUS_2(stores_x_y_release, stores_y_x_release, both_first_stores_are_last)); /* no hardware does this */
     assert_never(LITMUS_2(stores_x_y_in_order, stores_y_x_in_order, both_first_stores_are_last));
     assert_never(LITMUS_2(stores_2_and_a_flag, stores_1_behind_the_flag, flag_and_yet_2_is_last)); /* S */
     assert_seen(LITMUS_2(stores_2_and_a_flag, stores_1_behind_the_flag_relaxed, flag_and_yet_2_is_last));
