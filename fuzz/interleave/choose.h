@@ -12,7 +12,7 @@
 typedef struct turns_choice {
     const turn *turns;
     unsigned count, at, done;
-} turns_choice; /* and how stale was what a turn's last step got */
+} turns_choice; /* with how stale each turn's last value was */
 
 chooser choose_by_turns;
 
@@ -44,7 +44,7 @@ chooser choose_at_random;
 
 /* PCT (Burckhardt, Kothari, Musuvathi, Nagarakatte: "A Randomized Scheduler with Probabilistic Guarantees of Finding Bugs", ASPLOS
  * 2010): the thread of the highest priority runs; at depth - 1 places, drawn from all steps, who runs gets the lowest. A bug that
- * takes that many ordered steps to happen is met with a probability of at least 1 / (threads * steps^(depth - 1)). Late values are
+ * takes that many ordered steps to happen is met with a probability of at least 1 / (threads * steps^(depth - 1)). Stale values are
  * drawn as at random. */
 typedef struct pct_choice {
     unsigned depth, step, changes[DEPTH_MOST];

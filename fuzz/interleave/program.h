@@ -11,9 +11,8 @@
  *
  * An allocator or slice is used by one thread at a time: each op waits until those above it, and those to its left, have done with
  * what it uses. So every program is one that the library must serve, and none waits for ever. `stale` is how often
- * in a run a thread may get a value that is not the latest, as C11 permits. The schedule, if there is one, tells who does how many
- * steps; and, behind a ~, how many stores older than the latest is the value that the last of them gets, or how many are later than
- * what it stores. */
+ * in a run a thread may get a value that is not the latest, where C11 permits it. The schedule, if there is one, tells who does how
+ * many steps; and, behind a ~, how many stores before the latest is the value that the last of them gets, or stores behind. */
 #ifndef IOBUF_INTERLEAVE_PROGRAM_H
 #define IOBUF_INTERLEAVE_PROGRAM_H
 

@@ -150,9 +150,8 @@ static place *place_of(const void *at)
     scheduler_fail("the program is too large: a run has more than %d places", PLACES);
 }
 
-/* `m`: what was loaded, or was just stored and says yet behind what. Where threads may see values stale, a load and a later store
- * lead to the same state in either order, as long as the load returns the same; else the store is told from one that nobody looked
- * behind. */
+/* `m`: what was loaded, or is being stored and yet says behind what. Where values may be stale, a load and a store behind what it
+ * returned lead to the same state in either order, so neither is told from the other; else a store is told by the loads before. */
 static void note_value(place *p, message *m, bool writes)
 {
     fiber *t = running();

@@ -10,7 +10,10 @@
  *   what a run has done, as a hash of who did what to which place after what: two prefixes of runs with equal hashes differ only in
  * the order of operations that do not concern each other, and so have led to the same state; who has seen what, as vector clocks
  * made from the memory orders alone: an access to plain memory that no chain of release and acquire has put behind an earlier one
- * by another thread is a failure, though here it came later. */
+ * by another thread is a failure, though here it came later.
+ *
+ * What a thread loads is the latest value, unless the run allows stale ones: then history.h says which others C11 permits, and the
+ * chooser which of them it is. */
 #ifndef IOBUF_INTERLEAVE_SCHEDULER_H
 #define IOBUF_INTERLEAVE_SCHEDULER_H
 
@@ -63,8 +66,7 @@ typedef struct turn {
     point_kind before;        /* what it was about to do then */
     const char *what, *where; /* NULL: it had ended */
     unsigned op;
-    unsigned
-        stale; /* not 0: the last step got an older value than the latest, or stored in front of it, so far back; and what it was */
+    unsigned stale; /* not 0: the last step got an older value than the latest, or stored behind it, so far back; and what it was */
     point_kind stale_kind;
     const char *stale_what, *stale_where;
 } turn;

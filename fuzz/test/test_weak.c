@@ -14,7 +14,7 @@
 
 #define PREEMPTIONS 6 /* more than there are steps where it matters */
 
-static _Alignas(8) uint64_t x, y;
+static _Alignas(8) uint64_t x, y, z;
 static int r1, r2, r3, r4;
 
 typedef struct litmus {
@@ -35,7 +35,7 @@ static void run_thread(unsigned me)
 static void run_all(void *unused)
 {
     (void)unused;
-    x = y = 0;
+    x = y = z = 0;
     r1 = r2 = r3 = r4 = -1;
     scheduler_threads(current->threads, run_thread, choose, choice);
     if (current->outcome())
@@ -155,6 +155,25 @@ static void messages_are_passed_on(void **state)
     assert_seen(LITMUS_3(writes_x, passes_on_release, reads_relaxed, passed_without_data));
 }
 
+static void writes_behind_the_release(void)
+{
+    atomic_set(&y, 1, RELEASE);
+    atomic_set(&x, 1, RELAXED);
+    atomic_set(&z, 1, RELAXED);
+}
+
+static void reads_from_behind(void)
+{
+    r3 = (int)atomic_get(&z, RELAXED);
+    reads_acquire();
+}
+
+static void what_comes_behind_a_release_is_not_released(void **state)
+{
+    (void)state;
+    assert_seen(LITMUS_2(writes_behind_the_release, reads_from_behind, passed_without_data));
+}
+
 /* ---- release sequences ---- */
 
 static void writes_again_relaxed(void)
@@ -166,6 +185,12 @@ static void writes_again_relaxed(void)
 static void counts_relaxed(void)
 {
     if (atomic_add(&y, 1, RELAXED) == 1)
+        r3 = 1;
+}
+
+static void counts_release(void)
+{
+    if (atomic_add(&y, 1, RELEASE) == 1)
         r3 = 1;
 }
 
@@ -203,6 +228,7 @@ static void release_sequences(void **state)
     assert_seen(LITMUS_3(writes_release, counts_relaxed, reads_acquire, second_with_data));
     assert_seen(LITMUS_3(writes_release, counts_relaxed, reads_acquire, first_is_found_though_it_is_not_the_latest));
     assert_never(LITMUS_3(writes_release, counts_relaxed, reads_acquire, first_without_data));
+    assert_never(LITMUS_3(writes_release, counts_release, reads_acquire, second_without_data));
     assert_seen(LITMUS_3(writes_release, stores_between, reads_acquire, second_without_data));
 }
 
@@ -479,6 +505,17 @@ static void swaps_1_for_2(void)
     r2 = (int)found;
 }
 
+static void swaps_0_for_5(void)
+{
+    uint64_t found = 0;
+    r2 = atomic_cas(&x, &found, 5, RELAXED);
+}
+
+static bool both_change_0(void)
+{
+    return r1 == 0 && r2 == 1;
+}
+
 static bool fails_by_what_it_expected(void)
 {
     return r1 == 0 && r2 == 1;
@@ -533,6 +570,7 @@ static void changes_are_indivisible(void **state)
 {
     (void)state;
     assert_never(LITMUS_2(adds_1, adds_1_as_well, one_is_lost));
+    assert_never(LITMUS_2(adds_1, swaps_0_for_5, both_change_0));
     assert_never(LITMUS_2(writes_1, swaps_1_for_2, fails_by_what_it_expected));
     assert_seen(LITMUS_2(writes_1, swaps_behind_the_flag, finds_what_was_before));
     assert_never(LITMUS_2(writes_1, swaps_behind_the_flag_acquired, finds_what_was_before));
@@ -577,6 +615,7 @@ int main(void)
         cmocka_unit_test(message_passing),
         cmocka_unit_test(fences_pass_messages),
         cmocka_unit_test(messages_are_passed_on),
+        cmocka_unit_test(what_comes_behind_a_release_is_not_released),
         cmocka_unit_test(release_sequences),
         cmocka_unit_test(store_buffering),
         cmocka_unit_test(sequentially_consistent_fences),
