@@ -28,7 +28,8 @@ static void join(uint32_t *all, const uint32_t *other, unsigned count)
 static void learn(knowledge *k, const knowledge *other)
 {
     join(k->clock, other->clock, CLOCKS);
-    join(k->view, other->view, VIEWS);
+    if (h.weak)
+        join(k->view, other->view, VIEWS);
 }
 
 void observer_begin(observer *o, unsigned index, const observer *maker)
@@ -111,7 +112,10 @@ static void note_seen(const observer *o, message *m)
 
 static void acquire(observer *o, const message *m, int order)
 {
-    learn(order_acquires(order) ? &o->knows : &o->unacquired, &m->released);
+    if (order_acquires(order))
+        learn(&o->knows, &m->released);
+    else if (h.weak)
+        learn(&o->unacquired, &m->released);
 }
 
 /* What was released there before stays so for a read-modify-write, and for a store by the same thread (C11, 5.1.2.4). */
@@ -136,7 +140,8 @@ static void release(observer *o, message *m, int order, bool changes)
         memset(&m->released, 0, sizeof m->released);
         m->releaser = NOBODY;
     }
-    learn(&m->released, &o->fenced);
+    if (h.weak)
+        learn(&m->released, &o->fenced);
 }
 
 void history_loaded(observer *o, message *m, int order)
