@@ -12,16 +12,20 @@
 #include <pthread.h>
 #include <sched.h>
 
-#define POINT(p, kind, order) scheduler_point((p), kind, __ATOMIC_##order, #p, __func__)
-
 /* What iobuf.h takes from here. */
 #define IOBUF_ATOMICS_ 1
-#define iobuf_load_(p, order) (POINT(p, POINT_LOAD, order), __atomic_load_n((p), __ATOMIC_##order))
-#define iobuf_store_(p, value, order) (POINT(p, POINT_STORE, order), __atomic_store_n((p), (value), __ATOMIC_##order))
+#define iobuf_load_(p, order) __atomic_load_n((__typeof__(p))scheduler_load((p), __ATOMIC_##order, #p, __func__), __ATOMIC_##order)
+#define iobuf_store_(p, value, order) /* the value first: it may be loaded, at a point of its own */                               \
+    __extension__({                                                                                                                \
+        __typeof__(*(p)) value_ = (value);                                                                                         \
+        __atomic_store_n((__typeof__(p))scheduler_store((p), sizeof *(p), __ATOMIC_##order, #p, __func__), value_,                 \
+                         __ATOMIC_##order);                                                                                        \
+    })
 #define iobuf_equals_(p, value) (iobuf_load_(p, RELAXED) == (value))
 #define iobuf_count_(p) iobuf_store_(p, iobuf_load_(p, RELAXED) + 1, RELAXED)
 #define iobuf_mark_(p, found) iobuf_store_(p, (found) + 1, RELAXED)
-#define iobuf_fence_light_() ((void)0) /* threads take turns on one processor: nothing is ever seen late */
+#define iobuf_fence_light_() scheduler_fence_light()
+#define __atomic_thread_fence(order) scheduler_fence((order), __func__)
 #define iobuf_likely_(condition) (condition)
 #define iobuf_unlikely_(condition) (condition)
 
@@ -42,12 +46,15 @@ static inline uintptr_t iobuf_self_(void)
 #undef atomic_add
 #undef atomic_swap
 #undef atomic_cas
-#define atomic_add(p, value, order) (POINT(p, POINT_CHANGE, order), __atomic_fetch_add((p), (value), __ATOMIC_##order))
-#define atomic_swap(p, value, order) (POINT(p, POINT_CHANGE, order), __atomic_exchange_n((p), (value), __ATOMIC_##order))
+#define CHANGE(p, order) ((__typeof__(p))scheduler_change((p), sizeof *(p), __ATOMIC_##order, #p, __func__))
+#define atomic_add(p, value, order) __atomic_fetch_add(CHANGE(p, order), (value), __ATOMIC_##order)
+#define atomic_swap(p, value, order) __atomic_exchange_n(CHANGE(p, order), (value), __ATOMIC_##order)
 #define atomic_cas(p, expected, value, order)                                                                                      \
-    (POINT(p, POINT_CAS, order),                                                                                                   \
-     scheduler_compared((p), __ATOMIC_##order,                                                                                     \
-                        __atomic_compare_exchange_n((p), (expected), (value), false, __ATOMIC_##order, __ATOMIC_ACQUIRE)))
+    __extension__({                                                                                                                \
+        __typeof__(p) at_ = scheduler_compare((p), sizeof *(p), (expected), __ATOMIC_##order, #p, __func__);                       \
+        scheduler_compared((p), __ATOMIC_##order,                                                                                  \
+                           __atomic_compare_exchange_n(at_, (expected), (value), false, __ATOMIC_SEQ_CST, __ATOMIC_ACQUIRE));      \
+    })
 
 /* What is under the lock is no atomic, so that a second thread within would go unseen: the scheduler keeps count of who is, and may
  * switch there. `last` is written under the lock alone, and stands for all that is. */

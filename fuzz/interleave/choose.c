@@ -26,6 +26,11 @@ static int who_comes_first(const decision *d)
 int choose_by_turns(void *context, const decision *d)
 {
     turns_choice *c = context;
+    if (d->values != 0) {
+        const turn *t = &c->turns[c->at];
+        const bool last = c->at < c->count && (int)t->thread == d->current && c->done == t->steps;
+        return !last ? 0 : (int)(t->stale < d->values ? t->stale : d->values - 1);
+    }
     while (c->at < c->count && c->done == c->turns[c->at].steps) {
         c->at++;
         c->done = 0;
@@ -39,6 +44,10 @@ int choose_by_turns(void *context, const decision *d)
 int choose_by_bytes(void *context, const decision *d)
 {
     bytes_choice *c = context;
+    if (d->values != 0) {
+        const unsigned value = c->at < c->size ? c->bytes[c->at++] % (4 * d->values) : 0;
+        return value < d->values ? (int)value : 0;
+    }
     const unsigned others = d->current >= 0 ? d->enabled & ~(1U << d->current) : d->enabled;
     if (d->current >= 0 && (others == 0 || c->at >= c->size || c->left-- > 0))
         return d->current;
@@ -47,15 +56,29 @@ int choose_by_bytes(void *context, const decision *d)
     return nth_of(others, whom % (unsigned)__builtin_popcount(others));
 }
 
+static void stale_begin(stale_choice *c, uint64_t seed)
+{
+    c->numbers.state = ~seed; /* so that who goes on is decided as if there were no such choice */
+    c->one_in = 1U << random_below(&c->numbers, 6);
+}
+
+static int choose_value(stale_choice *c, unsigned values)
+{
+    return random_one_in(&c->numbers, c->one_in) ? 1 + (int)random_below(&c->numbers, values - 1) : 0;
+}
+
 void random_begin(random_choice *c, uint64_t seed)
 {
     c->numbers.state = seed;
     c->one_in = 1U << random_below(&c->numbers, 6);
+    stale_begin(&c->stale, seed);
 }
 
 int choose_at_random(void *context, const decision *d)
 {
     random_choice *c = context;
+    if (d->values != 0)
+        return choose_value(&c->stale, d->values);
     if (d->current >= 0 && !random_one_in(&c->numbers, c->one_in))
         return d->current;
     return nth_of(d->enabled, random_below(&c->numbers, (size_t)__builtin_popcount(d->enabled)));
@@ -65,6 +88,7 @@ void pct_begin(pct_choice *c, uint64_t seed, unsigned depth, unsigned steps)
 {
     random_numbers numbers = {seed};
     *c = (pct_choice){.depth = depth};
+    stale_begin(&c->stale, seed);
     for (int i = 0; i < THREADS_MOST; i++) { /* a random order */
         const int j = (int)random_below(&numbers, (size_t)i + 1);
         c->priorities[i] = c->priorities[j];
@@ -87,6 +111,8 @@ static int highest_of(const pct_choice *c, unsigned threads)
 int choose_by_priority(void *context, const decision *d)
 {
     pct_choice *c = context;
+    if (d->values != 0)
+        return choose_value(&c->stale, d->values);
     for (unsigned i = 0; i + 1 < c->depth; i++) {
         if (c->changes[i] == c->step)
             c->priorities[highest_of(c, d->enabled)] = --c->lowest;

@@ -28,6 +28,8 @@ static const char usage[] =
     "\n"
     "  --exhaustive      every schedule with at most so many preemptions\n"
     "  --preemptions N   how many (default: 2)\n"
+    "  --stale N         at most N times a run, a thread gets an older value than the latest, or stores behind one, where C11\n"
+    "                    permits it (default: 0, or what a FILE says)\n"
     "  --random N        N schedules, of seeds 0 to N - 1\n"
     "  --pct DEPTH N     N schedules of PCT, for bugs that take up to DEPTH (at most 16) ordered steps\n"
     "  --replay FILE     one program under its schedule\n"
@@ -50,7 +52,8 @@ typedef struct given {
 static struct {
     given *programs;
     unsigned count;
-    bool named; /* on the command line */
+    unsigned stale; /* values in each run, if not what the program says */
+    bool named;     /* on the command line */
     turn turns[STEPS_MOST];
     unsigned turns_count;
 } g;
@@ -133,7 +136,15 @@ static outcome run_turns(const program *p, const turn *turns, unsigned count)
     return world_run(p, choose_by_turns, &c);
 }
 
-/* Fewer turns that fail in the same words: one after the other is left out. */
+static unsigned stale_in(const turn *turns, unsigned count)
+{
+    unsigned stale = 0;
+    for (unsigned i = 0; i < count; i++)
+        stale += turns[i].stale != 0;
+    return stale;
+}
+
+/* Fewer turns that fail in the same words, or as many with fewer stale values: one after the other is left out. */
 static void simplify(const program *p)
 {
     static turn best[STEPS_MOST], candidate[STEPS_MOST];
@@ -142,11 +153,15 @@ static void simplify(const program *p)
     snprintf(failure, sizeof failure, "%s", scheduler_failure());
     memcpy(best, scheduler_turns(&count), sizeof best);
     for (unsigned out = 0; out < count;) {
-        memcpy(candidate, best, out * sizeof *best);
-        memcpy(candidate + out, best + out + 1, (count - out - 1) * sizeof *best);
+        const bool stale = best[out].stale != 0;
+        memcpy(candidate, best, count * sizeof *best);
+        candidate[out].stale = 0;
+        if (!stale)
+            memmove(candidate + out, candidate + out + 1, (count - out - 1) * sizeof *best);
         unsigned now;
-        const turn *turns = run_turns(p, candidate, count - 1) == FAILED ? scheduler_turns(&now) : NULL;
-        if (turns != NULL && now < count && strcmp(failure, scheduler_failure()) == 0) {
+        const turn *turns = run_turns(p, candidate, stale ? count : count - 1) == FAILED ? scheduler_turns(&now) : NULL;
+        if (turns != NULL && strcmp(failure, scheduler_failure()) == 0 &&
+            (now < count || (now == count && stale_in(turns, now) < stale_in(best, count)))) {
             memcpy(best, turns, now * sizeof *best);
             count = now;
             out = 0;
@@ -169,8 +184,17 @@ static void print_failure(const program *p, const char *name, const char *how)
 
 /* ---- methods ---- */
 
+static const char *stale_words(char words[40])
+{
+    words[0] = '\0';
+    if (g.stale != 0)
+        snprintf(words, 40, ", at most %u stale values", g.stale);
+    return words;
+}
+
 static bool run_exhaustive(unsigned preemptions, bool each)
 {
+    char words[40];
     explored all = {.runs = 0};
     for (unsigned i = 0; i < g.count; i++) {
         const explored e = explore(&g.programs[i].program, preemptions, UINT64_MAX);
@@ -188,10 +212,10 @@ static bool run_exhaustive(unsigned preemptions, bool each)
         }
     }
     fprintf(stderr,
-            "exhaustive: %u programs, at most %u preemptions: %" PRIu64 " schedules to their end, %" PRIu64
+            "exhaustive: %u programs, at most %u preemptions%s: %" PRIu64 " schedules to their end, %" PRIu64
             " to a known state, of %" PRIu64 " states; "
             "none failed\n",
-            g.count, preemptions, all.runs, all.cut_short, all.states);
+            g.count, preemptions, stale_words(words), all.runs, all.cut_short, all.states);
     return true;
 }
 
@@ -204,6 +228,7 @@ static void make_of_seed(program *p, unsigned seed, char name[64])
 {
     random_numbers numbers = {seed};
     program_make(p, next_random, &numbers);
+    p->stale = g.stale;
     snprintf(name, 64, "made of seed %u", seed);
 }
 
@@ -250,7 +275,8 @@ static bool run_seeds(unsigned depth, unsigned from, unsigned seeds, bool as_fou
             return false;
         }
     }
-    fprintf(stderr, "%s: %u schedules, none failed\n", depth == 0 ? "random" : "PCT", seeds);
+    char words[40];
+    fprintf(stderr, "%s%s: %u schedules, none failed\n", depth == 0 ? "random" : "PCT", stale_words(words), seeds);
     return true;
 }
 
@@ -290,6 +316,9 @@ int main(int argc, char **argv)
         } else if (strcmp(word, "--preemptions") == 0) {
             preemptions = number_of(next, 0, 1000, word);
             i++;
+        } else if (strcmp(word, "--stale") == 0) {
+            g.stale = number_of(next, 0, STALE_MOST, word);
+            i++;
         } else if (strcmp(word, "--made") == 0) {
             made = number_of(next, 1, 1000000, word);
             i++;
@@ -317,6 +346,8 @@ int main(int argc, char **argv)
         give_up(USAGE, "iobuf_interleave: %s, %s or --replay: --help says more\n", "say one of --exhaustive", "--random, --pct");
     for (unsigned i = 0; !g.named && i < small_programs_count; i++)
         add_built_in(&small_programs[i]);
+    for (unsigned i = 0; g.stale != 0 && i < g.count; i++)
+        g.programs[i].program.stale = g.stale;
     const unsigned not_made = g.count;
     for (unsigned seed = 0; seed < made; seed++) {
         given *it = add_program("");

@@ -6,11 +6,13 @@
  *     before 0 alloc a0 s0 16
  *     release s0  | stats
  *     free a0     | trim
- *     schedule 0*12 1*5 0*3
+ *     stale 1
+ *     schedule 0*12 1*5~1 0*3
  *
  * An allocator or slice is used by one thread at a time: each op waits until those above it, and those to its left, have done with
- * what it uses. So every program is one that the library must serve, and none waits for ever. The schedule, if there is one, tells
- * who does how many steps. */
+ * what it uses. So every program is one that the library must serve, and none waits for ever. `stale` is how often
+ * in a run a thread may get a value that is not the latest, where C11 permits it. The schedule, if there is one, tells who does how
+ * many steps; and, behind a ~, how many stores before the latest is the value that the last of them gets, or stores behind. */
 #ifndef IOBUF_INTERLEAVE_PROGRAM_H
 #define IOBUF_INTERLEAVE_PROGRAM_H
 
@@ -25,6 +27,7 @@
 #define SIZE_MOST 256
 #define MIN_SIZE_MOST 512
 #define BUF_MOST 1024 /* what a slice can grow to */
+#define STALE_MOST 100
 #define OP_TEXT 40
 
 typedef enum op_kind {
@@ -58,6 +61,7 @@ typedef struct op {
 typedef struct program {
     unsigned min_size, max_bytes, max_cached;
     unsigned threads, rows;
+    unsigned stale;
     unsigned before_count;
     op before[BEFORE_MOST];
     op ops[ROWS_MOST][THREADS_MOST];

@@ -31,6 +31,7 @@ const named_program small_programs[] = {
     {"holder-cuts-on", HELD "alloc a0 s2 16 | release s0\nrelease s1 | stats\nfree a0 | trim 0\nrelease s2 | stats\n"},
     {"restart", HELD "alloc a0 s2 48 | release s0\nalloc a0 s3 48 | release s1\nrelease s2 |\nrelease s3 |\n"},
     {"restart-close", HELD "alloc a0 s2 48 | release s0 | close\nrelease s2 | release s1 |\nalloc a0 s3 48 | |\n"},
+    {"restart-moved", "pool 64 0 0\nbefore 0 init a0 0\nbefore 0 alloc a0 s0 48\nrelease s0 | alloc a0 s1 48\n"},
     {"restart-shared", "pool 64 0 0\nbefore 0 init a0 0\nbefore 0 alloc a0 s0 32\n"
                        "share s0 s1 | release s1\nrelease s0 | stats\nalloc a0 s2 64 |\nrelease s2 |\n"},
     {"restart-elsewhere", "pool 64 0 0\nbefore 0 init a0 0\nbefore 0 alloc a0 s0 32\nbefore 0 share s0 s1\nbefore 0 release s1\n"
@@ -42,6 +43,7 @@ const named_program small_programs[] = {
     {"allocator-moves", HELD "alloc a0 s2 16 |\n | alloc a0 s3 16\nrelease s0 | release s1\nrelease s3 | free a0\n"},
     {"claim", LET_GO "claim s1 | release s0\nrelease s1 | stats\n"},
     {"claim-held", HELD "claim s1 | release s0 | alloc a0 s2 16\nrelease s1 | | free a0\n"},
+    {"claim-merge", HELD "before 0 share s0 s2\nfree a0 | claim s1\n"},
     {"claim-share", LET_GO "share s0 s2 | claim s1\nrelease s0 |\nrelease s2 |\n"},
     {"share", LET_GO "share s0 s2 | release s1\nrelease s0 | stats\nrelease s2 |\n"},
     {"share-away", LET_GO "share s0 s2 | release s1\nrelease s0 | release s2\n | stats\n"},

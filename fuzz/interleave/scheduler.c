@@ -2,6 +2,7 @@
  * next one starts them again where they were made. */
 #include "scheduler.h"
 
+#include "history.h"
 #include "memory.h"
 
 #include <setjmp.h>
@@ -27,25 +28,26 @@ typedef struct fiber {
         unsigned least;
         const char *what, *where;
     } next;             /* what it is about to do */
-    const void *loaded; /* last, and which of the values that were stored there: what a yield waits for */
+    const void *loaded; /* last, and which of the values that were stored there: a yield waits until that is not the latest */
     uint32_t loaded_version;
+    message *compared;
     unsigned op;
     unsigned locks;
     uint64_t hash; /* of all it has done, and of what that depends on */
-    uint32_t clock[CLOCKS];
+    observer observer;
     _Alignas(16) unsigned char stack[STACK_BYTES];
 } fiber;
 
 /* What is known of one address. */
 typedef struct place {
     const void *at;
-    uint32_t run; /* else all of this is of an earlier one */
-    uint32_t version;
-    uint64_t written, read; /* hashes: of the last store; the sum of those of the loads since */
+    uint32_t run;  /* else all of this is of an earlier one */
+    uint64_t read; /* hash: the sum of those of the loads since the last store */
+    uint32_t versions;
     unsigned readers, writers;
-    int holder;   /* of a lock, or who is within */
-    int releaser; /* whose store began the release sequence that `released` is of */
-    uint32_t released[CLOCKS], last[CLOCKS];
+    int holder; /* of a lock, or who is within */
+    uint32_t last[CLOCKS];
+    history history;
 } place;
 
 static struct {
@@ -65,8 +67,11 @@ static struct {
     unsigned steps, turns_count;
     turn turns[STEPS_MOST];
     char failure[1024];
-    fiber threads[CLOCKS]; /* the main thread last */
+    fiber threads[CLOCKS];      /* the main thread last */
+    unsigned stale, stale_left; /* values that need not be the latest: in a run, and yet */
+    char fences;                /* a place: their order */
     place places[PLACES];
+    message older[PLACES][OLDER_MOST];
     unsigned used[PLACES], used_count; /* those of this run */
     const void *shared[SHARED_MOST];
     unsigned shared_count;
@@ -137,7 +142,7 @@ static place *place_of(const void *at)
         if (p->run == s.run && p->at == at)
             return p;
         if (p->run != s.run) {
-            *p = (place){.at = at, .run = s.run, .holder = NOBODY, .releaser = NOBODY};
+            *p = (place){.at = at, .run = s.run, .holder = NOBODY, .history = {.now.releaser = NOBODY, .older = s.older[i]}};
             s.used[s.used_count++] = (unsigned)i;
             return p;
         }
@@ -145,17 +150,21 @@ static place *place_of(const void *at)
     scheduler_fail("the program is too large: a run has more than %d places", PLACES);
 }
 
-static void note(place *p, bool writes)
+/* `m`: what was loaded, or is being stored and yet says behind what. Where values may be stale, a load and a store behind what it
+ * returned lead to the same state in either order, so neither is told from the other; else a store is told by the loads before. */
+static void note_value(place *p, message *m, bool writes)
 {
     fiber *t = running();
-    p->last[s.running] = t->clock[s.running];
-    p->version += writes;
+    p->last[s.running] = t->observer.knows.clock[s.running];
+    if (writes)
+        m->version = ++p->versions;
     if (s.running == MAIN_THREAD) /* all before the threads is the same each time, and nothing behind them is chosen */
         return;
-    const uint64_t hash = mixed(t->hash * 3 + mixed((uint64_t)(uintptr_t)p->at ^ p->written) + (writes ? p->read : 0));
+    const uint64_t before = writes && s.stale == 0 ? p->read : 0;
+    const uint64_t hash = mixed(t->hash * 3 + mixed((uint64_t)(uintptr_t)p->at ^ m->written) + before);
     const unsigned bit = 1U << s.running;
     if (writes) {
-        p->written = hash;
+        m->written = hash;
         p->read = 0;
         p->writers |= bit;
     } else {
@@ -169,6 +178,12 @@ static void note(place *p, bool writes)
         learn(p->at);
 }
 
+/* Of what is no atomic, or is always the latest. */
+static void note(place *p, bool writes)
+{
+    note_value(p, &p->history.now, writes);
+}
+
 /* A step that is nothing to others: the state behind it is another one all the same. */
 static void note_alone(void)
 {
@@ -179,43 +194,9 @@ static void note_alone(void)
     s.state += t->hash;
 }
 
-static void join(uint32_t *clock, const uint32_t *other)
-{
-    for (unsigned i = 0; i < CLOCKS; i++) {
-        if (clock[i] < other[i])
-            clock[i] = other[i];
-    }
-}
-
-static void acquire(const place *p)
-{
-    join(running()->clock, p->released);
-}
-
-/* What was released there before stays so for a read-modify-write, and for a store by the same thread (C11, 5.1.2.4). */
-static void release(place *p, bool changes)
-{
-    fiber *t = running();
-    if (!changes)
-        memset(p->released, 0, sizeof p->released);
-    p->releaser = changes && p->releaser != (int)s.running ? NOBODY : (int)s.running;
-    join(p->released, t->clock);
-    t->clock[s.running]++;
-}
-
-static bool acquires(int order)
-{
-    return order == __ATOMIC_ACQUIRE || order == __ATOMIC_ACQ_REL || order == __ATOMIC_SEQ_CST;
-}
-
-static bool releases(int order)
-{
-    return order == __ATOMIC_RELEASE || order == __ATOMIC_ACQ_REL || order == __ATOMIC_SEQ_CST;
-}
-
 static bool seen(const uint32_t *last)
 {
-    const uint32_t *clock = running()->clock;
+    const uint32_t *clock = running()->observer.knows.clock;
     for (unsigned i = 0; i < CLOCKS; i++) {
         if (i != s.running && last[i] > clock[i])
             return false;
@@ -225,7 +206,7 @@ static bool seen(const uint32_t *last)
 
 const uint32_t *scheduler_clock(void)
 {
-    return running()->clock;
+    return running()->observer.knows.clock;
 }
 
 void scheduler_check_settled(const void *bytes, size_t size)
@@ -247,7 +228,7 @@ static bool may_go_on(const fiber *t)
     case POINT_AWAIT:
         return *(const unsigned *)t->next.at >= t->next.least;
     case POINT_YIELD:
-        return place_of(t->loaded)->version != t->loaded_version;
+        return place_of(t->loaded)->history.now.version != t->loaded_version;
     default:
         return true;
     }
@@ -257,7 +238,7 @@ static const char *const kind_names[] = {
     [POINT_START] = "start",    [POINT_LOAD] = "load",   [POINT_STORE] = "store",   [POINT_CHANGE] = "change",
     [POINT_CAS] = "compare",    [POINT_LOCK] = "lock",   [POINT_UNLOCK] = "unlock", [POINT_WITHIN] = "within",
     [POINT_LEFT] = "behind",    [POINT_YIELD] = "yield", [POINT_AWAIT] = "await",   [POINT_PASS] = "hand over",
-    [POINT_MEMORY] = "backing",
+    [POINT_MEMORY] = "backing", [POINT_FENCE] = "fence",
 };
 
 const char *scheduler_kind_name(point_kind kind)
@@ -309,7 +290,7 @@ static unsigned choose(void)
     if (next < 0 || (d.enabled >> next & 1) == 0)
         scheduler_fail("the chooser chose thread %d, which cannot go on", next);
     turn *last = s.turns_count == 0 ? NULL : &s.turns[s.turns_count - 1];
-    if (last == NULL || last->thread != (unsigned)next)
+    if (last == NULL || last->thread != (unsigned)next || last->stale != 0)
         s.turns[s.turns_count++] = (turn){.thread = (unsigned)next, .steps = 1};
     else
         last->steps++;
@@ -437,10 +418,9 @@ void scheduler_threads(unsigned count, void (*body)(unsigned), chooser *choose_,
         t->loaded_version = 0;
         t->op = t->locks = 0;
         t->hash = mixed(i + 1);
-        memcpy(t->clock, s.threads[MAIN_THREAD].clock, sizeof t->clock);
-        t->clock[i] = 1;
+        observer_begin(&t->observer, i, &s.threads[MAIN_THREAD].observer);
     }
-    s.threads[MAIN_THREAD].clock[MAIN_THREAD]++;
+    observer_step(&s.threads[MAIN_THREAD].observer);
     if (count != 0 && _setjmp(s.all_done) == 0) {
         const unsigned next = choose();
         s.running = next;
@@ -448,10 +428,10 @@ void scheduler_threads(unsigned count, void (*body)(unsigned), chooser *choose_,
     }
     s.running = MAIN_THREAD;
     for (unsigned i = 0; i < count; i++)
-        join(s.threads[MAIN_THREAD].clock, s.threads[i].clock);
+        observer_join(&s.threads[MAIN_THREAD].observer, &s.threads[i].observer);
 }
 
-outcome scheduler_run(void (*all)(void *), void *context)
+outcome scheduler_run(void (*all)(void *), void *context, unsigned stale)
 {
     fiber *main_thread = &s.threads[MAIN_THREAD];
     s.run++;
@@ -459,8 +439,9 @@ outcome scheduler_run(void (*all)(void *), void *context)
     s.state = 0;
     s.steps = s.turns_count = s.count = s.used_count = 0;
     s.failure[0] = '\0';
-    memset(main_thread->clock, 0, sizeof main_thread->clock);
-    main_thread->clock[MAIN_THREAD] = 1;
+    s.stale = s.stale_left = stale;
+    history_begin_run(stale != 0);
+    observer_begin(&main_thread->observer, MAIN_THREAD, NULL);
     main_thread->locks = 0;
     const int ended = _setjmp(s.end);
     if (ended == 0) {
@@ -525,33 +506,199 @@ uintptr_t scheduler_self(void)
     return (uintptr_t)&s.threads[s.running == MAIN_THREAD ? s.as : s.running];
 }
 
-void scheduler_point(const void *at, point_kind kind, int order, const char *what, const char *where)
+/* Of `count` values the thread may be shown, or places for its store: 0 is the latest. */
+static unsigned choose_value(unsigned count)
 {
-    place *p = arrive(at, kind, 0, what, where);
-    fiber *t = running();
-    note(p, kind != POINT_LOAD);
-    if (kind == POINT_LOAD) {
-        t->loaded = at;
-        t->loaded_version = p->version;
+    if (count == 1 || s.stale_left == 0 || s.running == MAIN_THREAD)
+        return 0;
+    const decision d = {.current = (int)s.running, .values = count, .stale_left = s.stale_left, .shared = true, .state = s.state};
+    const int chosen = s.choose(s.context, &d);
+    if (chosen == CHOICE_STOP)
+        _longjmp(s.end, 1 + STOPPED);
+    if (chosen < 0 || (unsigned)chosen >= count)
+        scheduler_fail("the chooser chose value %d of %u", chosen, count);
+    if (chosen != 0) {
+        const fiber *t = running();
+        turn *last = &s.turns[s.turns_count - 1];
+        s.stale_left--;
+        last->stale = (unsigned)chosen;
+        last->stale_kind = t->next.kind;
+        last->stale_what = t->next.what;
+        last->stale_where = t->next.where;
     }
-    if (kind == POINT_CAS)
-        return; /* scheduler_compared knows how it ended */
-    if (kind != POINT_STORE && acquires(order))
-        acquire(p);
-    if (kind != POINT_LOAD && releases(order))
-        release(p, kind == POINT_CHANGE);
-    else if (kind == POINT_STORE && p->releaser != (int)s.running)
-        memset(p->released, 0, sizeof p->released); /* a relaxed store ends another thread's release sequence */
+    return (unsigned)chosen;
+}
+
+const void *scheduler_load(const void *at, int order, const char *what, const char *where)
+{
+    place *p = arrive(at, POINT_LOAD, 0, what, where);
+    fiber *t = running();
+    const unsigned back = choose_value(history_choices(&p->history, &t->observer, order));
+    message *m = history_at(&p->history, back);
+    note_value(p, m, false);
+    t->loaded = at;
+    t->loaded_version = m->version;
+    history_loaded(&t->observer, m, order);
+    return back == 0 ? at : &m->value;
+}
+
+/* What is in memory, which something else is about to take the place of. */
+static void keep_value(place *p, size_t size)
+{
+    if (s.stale != 0)
+        memcpy(&p->history.now.value, p->at, size);
+}
+
+/* Fences come before or behind a store that is sequentially consistent: those that do not see it are told from those that do. */
+static void note_order(int order)
+{
+    if (s.stale != 0 && order == __ATOMIC_SEQ_CST)
+        note(place_of(&s.fences), false);
+}
+
+/* Whether a store may come right behind history_at(back). */
+static bool has_room(place *p, unsigned back)
+{
+    return back == 0 || !history_at(&p->history, back - 1)->follows;
+}
+
+static unsigned choose_place(place *p, int order)
+{
+    unsigned backs[OLDER_MOST + 1], count = 0;
+    const unsigned choices = history_choices(&p->history, &running()->observer, order);
+    for (unsigned back = 0; back < choices; back++) {
+        if (has_room(p, back))
+            backs[count++] = back;
+    }
+    return backs[choose_value(count)];
+}
+
+static message *insert(place *p, unsigned back, int order)
+{
+    message *m = history_insert(&p->history, back);
+    note_order(order);
+    note_value(p, m, true);
+    return m;
+}
+
+void *scheduler_store(void *at, size_t size, int order, const char *what, const char *where)
+{
+    place *p = arrive(at, POINT_STORE, 0, what, where);
+    keep_value(p, size);
+    const unsigned back = choose_place(p, order);
+    message *m = insert(p, back, order);
+    history_stored(&running()->observer, m, order);
+    return back == 0 ? at : &m->value;
+}
+
+void *scheduler_change(void *at, size_t size, int order, const char *what, const char *where)
+{
+    place *p = arrive(at, POINT_CHANGE, 0, what, where);
+    keep_value(p, size);
+    const unsigned back = choose_place(p, order);
+    message *m = insert(p, back, order);
+    history_changed(&running()->observer, m, order);
+    return back == 0 ? at : &m->value;
+}
+
+/* Of an older value: found, and so the comparison fails, where it is not what was expected; else what takes its place goes there.
+ */
+void *scheduler_compare(void *at, size_t size, void *expected, int order, const char *what, const char *where)
+{
+    unsigned backs[OLDER_MOST + 1], count = 1;
+    place *p = arrive(at, POINT_CAS, 0, what, where);
+    fiber *t = running();
+    t->compared = &p->history.now;
+    if (s.stale == 0) { /* counted as a store, whatever comes of it */
+        note(p, true);
+        return at;
+    }
+    keep_value(p, size);
+    backs[0] = 0;
+    const unsigned choices = history_choices(&p->history, &t->observer, order);
+    const unsigned failing = history_choices(&p->history, &t->observer, __ATOMIC_ACQUIRE);
+    for (unsigned back = 1; back < failing; back++) {
+        if (memcmp(&history_at(&p->history, back)->value, expected, size) != 0 || (back < choices && has_room(p, back)))
+            backs[count++] = back;
+    }
+    const unsigned back = backs[choose_value(count)];
+    if (back == 0)
+        return at;
+    t->compared = history_at(&p->history, back);
+    if (memcmp(&t->compared->value, expected, size) == 0)
+        t->compared = insert(p, back, order);
+    return &t->compared->value;
 }
 
 bool scheduler_compared(const void *at, int order, bool equal)
 {
     place *p = place_of(at);
-    if (!equal || acquires(order))
-        acquire(p);
-    if (equal && releases(order))
-        release(p, true);
+    fiber *t = running();
+    if (s.stale != 0 && !equal)
+        note_value(p, t->compared, false);
+    else if (s.stale != 0 && t->compared == &p->history.now)
+        (void)insert(p, 0, order);
+    if (equal)
+        history_changed(&t->observer, t->compared, order);
+    else
+        history_loaded(&t->observer, t->compared, __ATOMIC_ACQUIRE);
     return equal;
+}
+
+/* ---- fences ---- */
+
+void scheduler_fence_light(void)
+{
+    observer_fence_light(&running()->observer);
+}
+
+void scheduler_fence(int order, const char *where)
+{
+    if (s.stale == 0)
+        return;
+    if (order == __ATOMIC_SEQ_CST)
+        note(arrive(&s.fences, POINT_FENCE, 0, "", where), true);
+    observer_fence(&running()->observer, order);
+}
+
+/* Each of the other threads is interrupted in its turn, and executes a full fence then. */
+void scheduler_fence_heavy(const char *where)
+{
+    scheduler_fence(__ATOMIC_SEQ_CST, where);
+    for (unsigned i = 0; s.stale != 0 && s.running != MAIN_THREAD && i < s.count; i++) {
+        fiber *other = &s.threads[i];
+        if (i == s.running)
+            continue;
+        place *p = arrive(&s.fences, POINT_FENCE, 0, "of another thread", where);
+        p->writers |= 1U << i;
+        note(p, true);
+        if (other->ended)
+            observer_fence_light(&other->observer); /* nothing of it is held back */
+        observer_fence_from_without(&other->observer);
+        other->hash = mixed(other->hash + p->history.now.written);
+        s.state += other->hash;
+    }
+    scheduler_fence(__ATOMIC_SEQ_CST, where);
+}
+
+/* ---- locks, and what stands for the caller's ---- */
+
+/* Calls that the compiler moves nothing across. */
+static void acquire(place *p)
+{
+    observer *o = &running()->observer;
+    history_loaded(o, &p->history.now, __ATOMIC_ACQUIRE);
+    observer_fence_light(o);
+}
+
+static void release(place *p, bool changes)
+{
+    observer *o = &running()->observer;
+    observer_fence_light(o);
+    if (changes)
+        history_changed(o, &p->history.now, __ATOMIC_RELEASE);
+    else
+        history_stored(o, &p->history.now, __ATOMIC_RELEASE);
 }
 
 void scheduler_lock_init(const void *at)

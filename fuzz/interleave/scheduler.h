@@ -10,7 +10,10 @@
  *   what a run has done, as a hash of who did what to which place after what: two prefixes of runs with equal hashes differ only in
  * the order of operations that do not concern each other, and so have led to the same state; who has seen what, as vector clocks
  * made from the memory orders alone: an access to plain memory that no chain of release and acquire has put behind an earlier one
- * by another thread is a failure, though here it came later. */
+ * by another thread is a failure, though here it came later.
+ *
+ * What a thread loads is the latest value, unless the run allows stale ones: then history.h says which others C11 permits, and the
+ * chooser which of them it is. */
 #ifndef IOBUF_INTERLEAVE_SCHEDULER_H
 #define IOBUF_INTERLEAVE_SCHEDULER_H
 
@@ -34,9 +37,10 @@ typedef enum point_kind {
     POINT_WITHIN, /* has just got a lock */
     POINT_LEFT,   /* has just let go of one */
     POINT_YIELD,
-    POINT_AWAIT, /* until another thread has done with an object */
-    POINT_PASS,  /* has done with an object */
-    POINT_MEMORY /* takes memory from the backing, or gives it back */
+    POINT_AWAIT,  /* until another thread has done with an object */
+    POINT_PASS,   /* has done with an object */
+    POINT_MEMORY, /* takes memory from the backing, or gives it back */
+    POINT_FENCE
 } point_kind;
 
 /* ---- for whoever runs programs ---- */
@@ -46,10 +50,12 @@ typedef struct decision {
     int current;      /* who did the last step, if he is among them; else -1 */
     bool shared;      /* what `current` is about to do may concern another thread */
     uint64_t state;   /* equal: the same has happened */
+    unsigned values;  /* not 0: not who goes on is asked, but which value `current` gets: 0 is the latest, values - 1 the oldest */
+    unsigned stale_left;
 } decision;
 
 #define CHOICE_STOP (-1)
-/* Returns one of d->enabled, or CHOICE_STOP, which ends the run. */
+/* Returns one of d->enabled, or of the values; or CHOICE_STOP, which ends the run. */
 typedef int chooser(void *context, const decision *d);
 
 typedef enum outcome { RAN, STOPPED, FAILED } outcome;
@@ -60,10 +66,14 @@ typedef struct turn {
     point_kind before;        /* what it was about to do then */
     const char *what, *where; /* NULL: it had ended */
     unsigned op;
+    unsigned stale; /* not 0: the last step got an older value than the latest, or stored behind it, so far back; and what it was */
+    point_kind stale_kind;
+    const char *stale_what, *stale_where;
 } turn;
 
-/* Calls `all`, and returns how that ended. From there alone may be called: */
-outcome scheduler_run(void (*all)(void *), void *context);
+/* Calls `all`, and returns how that ended. At most `stale` times a thread gets a value that is not the latest; 0: what has been
+ * done is seen at once, by all. From there alone may be called: */
+outcome scheduler_run(void (*all)(void *), void *context, unsigned stale);
 void scheduler_as(unsigned thread); /* who the main thread is to the library, from now on */
 void scheduler_threads(unsigned count, void (*body)(unsigned thread), chooser *choose, void *context);
 _Noreturn void scheduler_fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
@@ -96,8 +106,15 @@ bool scheduler_holds_lock(void);
 /* ---- for atomics.h ---- */
 
 uintptr_t scheduler_self(void);
-void scheduler_point(const void *at, point_kind kind, int order, const char *what, const char *where);
-bool scheduler_compared(const void *at, int order, bool equal);
+/* These say where the value is that the operation gets, or takes the place of. */
+const void *scheduler_load(const void *at, int order, const char *what, const char *where);
+void *scheduler_store(void *at, size_t size, int order, const char *what, const char *where);
+void *scheduler_change(void *at, size_t size, int order, const char *what, const char *where);
+void *scheduler_compare(void *at, size_t size, void *expected, int order, const char *what, const char *where);
+bool scheduler_compared(const void *at, int order, bool equal); /* behind that; returns `equal` */
+void scheduler_fence(int order, const char *where);
+void scheduler_fence_light(void);
+void scheduler_fence_heavy(const char *where); /* each thread executes one, somewhere within the call */
 void scheduler_lock_init(const void *at);
 void scheduler_lock_destroy(const void *at);
 void scheduler_lock(const void *at, const char *where);

@@ -1,4 +1,5 @@
-/* For libFuzzer and AFL++: the first half of an input makes the program, the second the schedule. */
+/* For libFuzzer and AFL++: the first half of an input makes the program, behind a byte for how many stale values there may be, the
+ * second the schedule. */
 #include "choose.h"
 #include "programs.h"
 #include "world.h"
@@ -24,7 +25,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
     static program p;
     byte_source source = {bytes, size / 2, 0};
     bytes_choice schedule = {.bytes = bytes + size / 2, .size = size - size / 2};
+    const unsigned stale = next_byte(&source, 4);
     program_make(&p, next_byte, &source);
+    p.stale = stale;
     const outcome ended = world_run(&p, choose_by_bytes, &schedule);
     scheduler_forget();
     if (ended != FAILED)

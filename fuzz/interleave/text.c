@@ -108,10 +108,10 @@ static const char *read_schedule(words *w, turn *turns, unsigned *count)
 {
     for (const char *word = next_word(w); word != NULL; word = next_word(w)) {
         turn t = {.steps = 0};
-        int used = 0;
-        if (*count == STEPS_MOST || sscanf(word, "%u*%u%n", &t.thread, &t.steps, &used) != 2 || word[used] != '\0' ||
-            t.thread >= THREADS_MOST || t.steps == 0)
-            return "a schedule is made of THREAD*STEPS";
+        int used = 0, stale = 0;
+        if (*count == STEPS_MOST || sscanf(word, "%u*%u%n~%u%n", &t.thread, &t.steps, &used, &t.stale, &stale) < 2 ||
+            word[t.stale == 0 ? used : stale] != '\0' || t.thread >= THREADS_MOST || t.steps == 0)
+            return "a schedule is made of THREAD*STEPS, and THREAD*STEPS~BACK";
         turns[(*count)++] = t;
     }
     return NULL;
@@ -131,6 +131,8 @@ static const char *read_line(char *text, program *p, unsigned *row)
             return "pool MIN_SIZE MAX_BYTES MAX_CACHED_BYTES: small numbers, the second a multiple of the first";
         return NULL;
     }
+    if (strcmp(first, "stale") == 0)
+        return read_number(next_word(&w), STALE_MOST, &p->stale) ? NULL : "stale TIMES: a small number";
     if (strcmp(first, "before") == 0) {
         op o = {.kind = OP_NONE};
         if (!read_number(next_word(&w), THREADS_MOST - 1, &o.thread))
@@ -190,13 +192,15 @@ void program_print(const program *p)
         for (unsigned i = 0; i < p->threads; i++)
             printf(i + 1 < p->threads ? "%-18s| " : "%s\n", op_print(&p->ops[row][i], text));
     }
+    if (p->stale != 0)
+        printf("stale %u\n", p->stale);
 }
 
 void program_print_schedule(const turn *turns, unsigned count)
 {
     printf("schedule");
     for (unsigned i = 0; i < count; i++)
-        printf(" %u*%u", turns[i].thread, turns[i].steps);
+        printf(turns[i].stale == 0 ? " %u*%u" : " %u*%u~%u", turns[i].thread, turns[i].steps, turns[i].stale);
     printf("\n");
 }
 
@@ -211,5 +215,8 @@ void program_print_run(const program *p, const turn *turns, unsigned count)
             snprintf(cell, sizeof cell, "%s: %s %s %s in %s", op_print(&p->ops[t->op][t->thread], text),
                      i + 1 < count ? "before" : "fails at", scheduler_kind_name(t->before), t->what, t->where);
         printf("# %*s%u: %s\n", (int)(t->thread * COLUMN), "", t->thread, cell);
+        if (t->stale != 0)
+            printf("# %*s   and the last step before: %s %s in %s, %u behind the latest\n", (int)(t->thread * COLUMN), "",
+                   scheduler_kind_name(t->stale_kind), t->stale_what, t->stale_where, t->stale);
     }
 }

@@ -7,6 +7,7 @@
 
 #include "src/atomic.h"
 
+#include <stdarg.h>
 #include <string.h>
 #include <sys/syscall.h>
 
@@ -41,14 +42,20 @@ void __wrap_biased_init(biased_lock *l, bool may_bias)
         l->wanted = 1;
 }
 
-/* The library's one call of the system is membarrier(2). Here it has nothing to do: threads that take turns see all that was done.
- */
+/* The library's one call of the system is membarrier(2). */
+#define MEMBARRIER_PRIVATE_EXPEDITED 8
 long __wrap_syscall(long number, ...);
 
 long __wrap_syscall(long number, ...)
 {
+    va_list arguments;
+    va_start(arguments, number);
+    const int command = va_arg(arguments, int);
+    va_end(arguments);
     if (number != SYS_membarrier)
         scheduler_fail("a call of the system that the harness does not know: %ld", number);
+    if (command == MEMBARRIER_PRIVATE_EXPEDITED)
+        scheduler_fence_heavy("membarrier");
     return 0;
 }
 
@@ -349,5 +356,5 @@ outcome world_run(const program *p, chooser *choose, void *context)
     w.choose = choose;
     w.context = context;
     memory_reset();
-    return scheduler_run(run_all, NULL);
+    return scheduler_run(run_all, NULL, p->stale);
 }

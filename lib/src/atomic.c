@@ -27,6 +27,7 @@ bool fence_heavy_available(void)
     return available;
 }
 
+/* Both pair with each iobuf_fence_light_: the fence is this thread's part, and membarrier makes the others execute theirs. */
 void fence_heavy(void)
 {
     __atomic_thread_fence(__ATOMIC_SEQ_CST);

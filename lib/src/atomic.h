@@ -74,6 +74,7 @@ void biased_init(biased_lock *l, bool may_bias); /* it may where fence_heavy_ava
 void biased_acquire_slow(biased_lock *l);
 void biased_release_slow(biased_lock *l);
 
+/* The looks at `owner` are relaxed: a thread's identity is stored there by itself alone, and one that is not ours says nothing. */
 static inline void biased_acquire(biased_lock *l)
 {
     uintptr_t self = iobuf_self_();

@@ -174,7 +174,8 @@ static bool adopt(struct buf *b, uint64_t shared)
     return true;
 }
 
-/* Drops a reference that iobuf_put_local_ did not: by another thread, or the last one that the owner counts. */
+/* Drops a reference that iobuf_put_local_ did not: by another thread, or the last one that the owner counts. The look at owner_ is
+ * relaxed, as all are that ask whether it is this thread: its identity is stored there by itself alone. */
 void iobuf_put_slow_(struct iobuf_buf *head)
 {
     struct buf *b = buf_from(head);
@@ -229,7 +230,8 @@ static inline intptr_t merge_taken(struct buf *b)
     return local;
 }
 
-/* The holder lets go; if no slice is left, the buf goes back. */
+/* The holder lets go; if no slice is left, the buf goes back. As long as it holds the buf and is the owner, local_ is its own, and
+ * the loads are relaxed; each OWNER_NONE is a release as in revoke, and pairs with the load of owner_ in put_shared. */
 static __attribute__((noinline)) void release_hold_slow(struct buf *b, bool mine)
 {
     if (!mine)

@@ -403,8 +403,9 @@ IOBUF_API void iobuf_reader_close(iobuf_reader *r);
 #define iobuf_load_(p, order) __atomic_load_n((p), __ATOMIC_##order)
 #define iobuf_store_(p, value, order) __atomic_store_n((p), (value), __ATOMIC_##order)
 
-/* A relaxed load compared with `value`; and relaxed stores of a count that one thread at a time writes: of one more than it is, and
- * of `found` + 1, where it is `found`. Compilers do not fold atomics into the operand of an instruction, which here is a third of a
+/* A relaxed load compared with `value`; and relaxed stores of a count that one thread at a time writes: of one more than it is
+ * (others get to see it by a slice that was counted and is handed over to them, or by the release stores in merge_taken), and of
+ * `found` + 1, where it is `found`. Compilers do not fold atomics into the operand of an instruction, which here is a third of a
  * release. */
 #if defined(__x86_64__) && !defined(__ILP32__) && defined(__GCC_ASM_FLAG_OUTPUTS__) && !IOBUF_CHECKED
 static inline bool iobuf_equals_(const uintptr_t *p, uintptr_t value)
@@ -557,7 +558,10 @@ static inline size_t iobuf_describe_(const iobuf_slice *slices, size_t count, st
     return used;
 }
 
-/* Drops `n` references that this thread may count in local_: true if it did; else nothing is changed. */
+/* Drops `n` references that this thread may count in local_: true if it did; else nothing is changed. The looks at owner_ are
+ * relaxed: this thread's identity is stored there by itself alone. Between the mark and the second look is the light half of a
+ * fence, which pairs with the heavy ones in revoke and in the pool's settle: who executes that behind a revocation finds the mark,
+ * or this thread the revocation. */
 static inline bool iobuf_put_local_(struct iobuf_buf *b, size_t n)
 {
     uintptr_t self = iobuf_self_();
