@@ -4,7 +4,7 @@ import types
 
 import pytest
 
-from suite import build, comparison, failures, minimiser, planted, say, triage
+from suite import build, command, comparison, failures, minimiser, planted, say, triage
 from suite.paths import CORPUS, ROOT
 from suite.test.test_cli import check, check_one_line, iobuf
 from suite.verbs import fault_sweep
@@ -160,6 +160,12 @@ class TestComparison:
 
     def test_what_dies_without_a_word_has_no_op(self, tmp_path):
         assert comparison.failure(script(tmp_path / "replay", "kill -SEGV $$"), "slice", tmp_path) == ("library_does_not_crash", None)
+
+    def test_time_of_a_process_that_is_left_behind_counts(self, tmp_path):
+        before = comparison.on_processor()
+        busy = "import time\nwhile time.process_time() < 0.5: pass"
+        command.run(["sh", "-c", f"( /usr/bin/python3 -c '{busy}' & ) >/dev/null 2>&1"])
+        assert comparison.on_processor() - before >= 0.4  # it is counted in ticks
 
     def test_ours_loses_where_it_cannot_minimise(self):
         row = {"bug": "b", "tool": "iobuf", "ops": None, "same_check": False}
