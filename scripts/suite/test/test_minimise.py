@@ -34,7 +34,7 @@ def test_help_teaches_with_examples_and_statuses(verb):
     (["minimise", "--compare", "--bug", "nothing"], "canary"), (["minimise", "--compare", "--runs", "0"], "--runs"),
     (["minimise", "--compare", "--each-class", "0"], "--each-class"),
     (["triage"], "which folder"), (["triage", "slice"], "which folder"), (["triage", "--measure", "x"], "--measure"),
-    (["triage", "x", "--together", "3"], "--measure"),
+    (["triage", "x", "--together", "3"], "--measure"), (["triage", "x", "--kept"], "--measure"),
     (["triage", "x", "--preset", "nothing"], "release"), (["triage", "README.md"], "of which target"),
     (["fault-sweep", "nothing"], "slice, reader, pool, all"), (["fault-sweep", "--preset", "nothing"], "release"),
     (["fault-sweep", "--nothing"], "--nothing"),

@@ -28,10 +28,11 @@ MOST_SECONDS = 150  # for minimising one of them: only hangs take that long, on 
 @click.option("--measure", "measured", is_flag=True, help="On planted bugs: how often one falls into two groups, two into one.")
 @click.option("--together", type=click.IntRange(min=0), default=0, metavar="N",
               help="With --measure: also N pairs of bugs planted at once, by lot: is what one does taken for the other's?")
+@click.option("--kept", "only_kept", is_flag=True, help="With --measure: only the bugs that earlier runs have measured; all take an hour.")
 @click.option("--record", is_flag=True, help="With --measure: also append the rows to results/triage.jsonl.")
 @options.as_json
 @options.verbose
-def command(paths, preset, program, measured, together, record, as_json):
+def command(paths, preset, program, measured, together, only_kept, record, as_json):
     """Group failing inputs by cause: the check that fails, the op of the smallest program at which it does, and, of a crash, the
     library's functions on the stack. Prints one minimised program for each group.
 
@@ -50,9 +51,9 @@ def command(paths, preset, program, measured, together, record, as_json):
     if measured:
         if paths:
             raise click.UsageError("--measure takes no files: it has planted bugs")
-        return measure(together, record, as_json)
-    if together:
-        raise click.UsageError("--together goes with --measure")
+        return measure(together, only_kept, record, as_json)
+    if together or only_kept:
+        raise click.UsageError("--together and --kept go with --measure")
     build.check_preset(preset)
     target = str(paths[0]) if paths and str(paths[0]) in TARGETS else None
     inputs = [(path, target or target_of(path)) for path in files(paths[1:] if target else paths)]
@@ -141,14 +142,14 @@ KEYS = {
 }
 
 
-def measure(together, record, as_json):
+def measure(together, only_kept, record, as_json):
     for preset in ("asan", "checked", "release"):
         build.ensure(preset, ["replay"])
     patches, labelled, left_out = planted.patches(), [], {}
     with say.Steps(f"triage {len(patches)} planted bugs", len(patches)) as steps:
         for at, patch in enumerate(patches):
             steps.at(at, patch.stem)
-            found = kept(patch)
+            found = kept(patch, only_kept)
             labelled += [failure | {"bug": patch.stem} for failure in found["failures"]]
             if found["left_out"]:
                 left_out[patch.stem] = found["left_out"]
@@ -157,7 +158,7 @@ def measure(together, record, as_json):
     rows = judged(labelled)
     others = judged([failure for failure in labelled if not in_view(failure["bug"])])
     pairs = planted_together(patches, labelled, together) if together else []
-    summary = machine.stamp("scripts/iobuf triage --measure" + (f" --together {together}" if together else "")) | {
+    summary = machine.stamp("scripts/iobuf triage --measure" + (" --kept" if only_kept else "") + (f" --together {together}" if together else "")) | {
         "kind": "triage", "builds": [build.compiler("asan")], "inputs": len(labelled), "rows": rows, "others": others, "left_out": left_out,
         "together": {"pairs": [" ".join(pair["bugs"]) for pair in pairs], "inputs": sum(len(pair["failures"]) for pair in pairs),
                      "rows": summed([judged(pair["failures"]) for pair in pairs])},
@@ -224,9 +225,11 @@ def planted_together(patches, labelled, count):
     return pairs
 
 
-def kept(patch):
-    """What failures_of says, from an earlier run if nothing has changed since: all bugs take most of an hour."""
+def kept(patch, only):
+    """What failures_of says, from an earlier run if nothing has changed since: all bugs take most of an hour. `only`: or nothing."""
     path = MEASURED / f"{patch.stem}-{planted.state(patch, 'asan', 'fuzz/replay')}-{corpus_state()}.json"
+    if only and not path.is_file():
+        return {"failures": [], "left_out": "not measured"}
     if not path.is_file():
         try:
             found = {"failures": failures_of(patch), "left_out": None}
