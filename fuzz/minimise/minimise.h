@@ -35,7 +35,7 @@ judge_counts judge_end(void);
 
 /* ---- shrink.c */
 
-/* `v` is p's verdict. */
-void shrink(program *p, const verdict *v);
+/* `v` is p's verdict. `any_failure`: what is left may fail otherwise. */
+void shrink(program *p, const verdict *v, bool any_failure);
 
 #endif

@@ -30,6 +30,7 @@ static const char usage[] =
     "  --abort        abort when a check fails, so that a sanitizer or a debugger shows the stack\n"
     "  --minimise OUT write the one FILE, which fails, as the smallest program found that fails the same way: to OUT encoded, to\n"
     "                 OUT.txt as text, to OUT.c as C\n"
+    "  --any          with --minimise: as a program of any ops that fails in any way\n"
     "  --fault-sweep  run each program once for each allocation that it makes, which fails, and once where all after it fail too\n"
     "  --quiet        no summary\n"
     "  --help\n"
@@ -40,7 +41,7 @@ static const char usage[] =
 typedef struct replay {
     const program_target *target;
     const char *encode_to, *c_to, *minimise_to;
-    bool print, text, hash, quiet, fast, abort, sweep;
+    bool print, text, hash, quiet, fast, abort, sweep, any;
     unsigned programs, ops;
 } replay;
 
@@ -155,6 +156,8 @@ static int minimise(const replay *r, const char *path)
     const char *out_part = with(out, ".part"), *text_part = with(text, ".part"), *c_part = with(c, ".part");
     verdict v;
     load(r, path);
+    if (r->any)
+        parsed.target = program_target_find("all");
     const size_t before = parsed.count;
     judge_begin(&options);
     judge(&parsed, true, &v);
@@ -163,7 +166,7 @@ static int minimise(const replay *r, const char *path)
         printf("%s does not fail: nothing to minimise\n", path);
         return FINE;
     }
-    shrink(&parsed, &v);
+    shrink(&parsed, &v, r->any);
     judge(&parsed, true, &v);
     encode(out_part);
     if (!judge_write(&parsed, &v, text_part, c_part))
@@ -253,6 +256,8 @@ static int parse_option(replay *r, char **argv, int at)
         r->abort = true;
     else if (strcmp(option, "--fault-sweep") == 0)
         r->sweep = true;
+    else if (strcmp(option, "--any") == 0)
+        r->any = true;
     else if (strcmp(option, "--minimise") == 0 && argv[at + 1])
         r->minimise_to = argv[++at];
     else if (strcmp(option, "--encode") == 0 && argv[at + 1])

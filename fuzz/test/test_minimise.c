@@ -12,7 +12,7 @@
 
 #include <cmocka.h>
 
-enum { ERRS = 101, ABORTS, CRASHES, HANGS, ERRS_SECOND, HIDES_FAULTS };
+enum { ERRS_IN_A_LARGE_BUF = 100, ERRS, ABORTS, CRASHES, HANGS, ERRS_SECOND, HIDES_FAULTS };
 
 bool __real_iobuf_slice_claim_prefix(iobuf_slice *s);
 bool __wrap_iobuf_slice_claim_prefix(iobuf_slice *s);
@@ -35,6 +35,8 @@ bool __wrap_iobuf_slice_claim_prefix(iobuf_slice *s)
             pause();
     case ERRS_SECOND: /* stays behind in a process: what has run before must not count */
         return __real_iobuf_slice_claim_prefix(s) ^ (++seconds % 2 == 0);
+    case ERRS_IN_A_LARGE_BUF:
+        return __real_iobuf_slice_claim_prefix(s) ^ (iobuf_slice_buf_size(s) > ERRS_IN_A_LARGE_BUF);
     default:
         return __real_iobuf_slice_claim_prefix(s);
     }
@@ -89,6 +91,19 @@ static void begin(void)
     judge_begin(&options);
 }
 
+/* As the simplest program of any ops that fails in any way. */
+static void minimise_any(const char *format, int size, program *p, verdict *v)
+{
+    parse(format, size, p);
+    p->target = program_target_find("all");
+    begin();
+    judge(p, true, v);
+    assert_true(v->check[0]);
+    shrink(p, v, true);
+    judge(p, true, v);
+    judge_end();
+}
+
 /* Minimises the program, judges what is left again, and each of its ops dropped. */
 static void minimise(const char *format, int size, program *p, verdict *v)
 {
@@ -98,7 +113,7 @@ static void minimise(const char *format, int size, program *p, verdict *v)
     begin();
     judge(p, true, v);
     assert_true(v->check[0]);
-    shrink(p, v);
+    shrink(p, v, false);
     judge(p, true, &left);
     assert_true(verdict_same(&left, v));
     for (size_t i = 0; i < p->count; i++) {
@@ -185,6 +200,33 @@ static void clean_program_has_no_verdict(void **state)
     assert_int_equal(counts.processes, 1);
 }
 
+static void any_failure_will_do_if_it_is_asked_for(void **state)
+{
+    static program p;
+    verdict v;
+    (void)state;
+    minimise_any(noisy, CRASHES, &p, &v);
+    expect_ops(&p, 2, needed);
+    assert_string_equal(v.check, "result_equals"); /* that of a smaller slice */
+    assert_int_equal(p.ops[0].size[0].value, ERRS);
+}
+
+static void allocator_takes_a_readers_place_where_any_failure_will_do(void **state)
+{
+    static const char reads[] =
+        "iobuf-program 1 reader\np0 = pool_create 0 0 0\nr1 = reader_init p0\npeek r1 9\nsource_give r1 500\n"
+        "s3 = read r1 %d\nsource_end r1\nclaim_prefix s3\nreader_close r1\n";
+    static const program_kind read[] = {OP_pool_create, OP_reader_init, OP_read, OP_claim_prefix};
+    static const program_kind allocated[] = {OP_pool_create, OP_allocator_init, OP_alloc, OP_claim_prefix};
+    static program p;
+    verdict v;
+    (void)state;
+    minimise(reads, ERRS_IN_A_LARGE_BUF, &p, &v);
+    expect_ops(&p, 4, read);
+    minimise_any(reads, ERRS_IN_A_LARGE_BUF, &p, &v);
+    expect_ops(&p, 4, allocated);
+}
+
 /* The second call in a process errs: both calls must be in the program, though after any run the first would do. */
 static void state_of_earlier_runs_does_not_count(void **state)
 {
@@ -232,6 +274,8 @@ int main(void)
         cmocka_unit_test(crash_is_survived),
         cmocka_unit_test(hang_is_survived_and_says_where),
         cmocka_unit_test(clean_program_has_no_verdict),
+        cmocka_unit_test(any_failure_will_do_if_it_is_asked_for),
+        cmocka_unit_test(allocator_takes_a_readers_place_where_any_failure_will_do),
         cmocka_unit_test(state_of_earlier_runs_does_not_count),
         cmocka_unit_test(turn_of_a_thread_shrinks_with_its_ops),
         cmocka_unit_test(fault_moves_to_what_it_strikes),

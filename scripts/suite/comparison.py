@@ -1,11 +1,16 @@
 """Our minimiser against libFuzzer's -minimize_crash=1 and afl-tmin, on planted bugs and the same long failing programs: ops left,
-seconds, and whether what is left still fails the same check."""
+seconds on the processor, and whether what is left still fails the same check. None is limited by a clock, so that a busy machine
+says the same."""
+import contextlib
+import ctypes
+import json
+import os
 import re
 import time
 
 import click
 
-from suite import build, command, judge, minimiser, planted, say
+from suite import build, command, judge, minimiser, planted, say, store
 from suite.paths import BUILD, TARGETS, corpus, shown
 
 # Without sanitizers: what is fastest for each, and the judge of all three is the same. With checks; and as shipped, for what only that
@@ -14,6 +19,8 @@ CHECKED, SHIPPED = ("checked", "libfuzzer-fast", "afl"), ("release", "libfuzzer-
 FOLDER = BUILD / "fuzz" / "compare"
 LONGEST = 400  # ops of a program to minimise: the corpus's programs one behind the other, as long runs of a fuzzer look
 ONE_SECONDS, ALL_SECONDS = 1, 3  # on the processor, for a program and for a folder of them, which take micro- and milliseconds
+WALL_SECONDS = 1800  # a bound against hanging, not a measure
+PR_SET_CHILD_SUBREAPER = 36  # of prctl(2)
 HANG = "program_ends"
 HANGS = "no check: hang; each attempt would take a minimiser all the time that one may take"
 TOOLS = ("iobuf", "libfuzzer", "afl-tmin")
@@ -28,7 +35,7 @@ def chosen(names):
     return found
 
 
-def measure(names, seconds, each_class=None):
+def measure(names, runs, each_class=None):
     """(a row for each planted bug and minimiser, {bug that was left out: why})."""
     patches = chosen(names)
     if each_class:
@@ -41,18 +48,30 @@ def measure(names, seconds, each_class=None):
         for number, patch in enumerate(patches):
             def at(what, number=number, patch=patch):
                 steps.at(len(TOOLS) * number + (TOOLS.index(what) if what in TOOLS else 0), f"{patch.stem}: {what}")
-            try:
-                rows += of_bug(patch, seconds, at)
-            except LeftOut as why:
-                left_out[patch.stem] = str(why)
+            found = kept(patch, runs, at)
+            rows += found["rows"]
+            if found["left_out"]:
+                left_out[patch.stem] = found["left_out"]
     return rows, left_out
+
+
+def kept(patch, runs, at):
+    """What an earlier run measured of this bug, if nothing has changed since: all of them take hours."""
+    path = FOLDER / patch.stem / f"rows-{runs}-{planted.state(patch, CHECKED[0], 'fuzz/replay')}.json"
+    if not path.is_file():
+        try:
+            found = {"rows": of_bug(patch, runs, at), "left_out": None}
+        except LeftOut as why:
+            found = {"rows": [], "left_out": str(why)}
+        store.write_json(path, found)
+    return json.loads(path.read_text())
 
 
 class LeftOut(Exception):
     """A bug that cannot be compared, with the reason."""
 
 
-def of_bug(patch, seconds, at):
+def of_bug(patch, runs, at):
     at("build")
     presets, replay, target, long = shown_by(patch)
     fails = failure(replay, target, long)
@@ -66,7 +85,7 @@ def of_bug(patch, seconds, at):
         at(tool)
         out = long.parent / tool
         out.unlink(missing_ok=True)
-        took = run(patch, presets, replay, target, long, out, seconds)
+        took = run(patch, presets, replay, target, long, out, runs)
         same = out.is_file() and failure(replay, target, out) == fails
         rows.append({"bug": patch.stem, "target": target, "tool": tool, "ops_before": before, "bytes_before": long.stat().st_size,
                      "ops": count(replay, target, out) if out.is_file() else None,
@@ -161,32 +180,43 @@ def failure(replay, target, path):
     return check, re.sub(r"^\w+ = ", "", ops[-1]).split()[0] if "at op " in output and len(ops) > 1 else "the end"
 
 
-def ours(_patch, _presets, replay, target, long, out, _seconds):
-    start = time.monotonic()
+def on_processor():
+    """Seconds of all processes that were started here, and have ended. afl-tmin leaves its server behind when it ends: that becomes a
+    child of this process, which has to wait for it for its time to count."""
+    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    with contextlib.suppress(ChildProcessError):
+        while True:
+            os.waitpid(-1, 0)
+    times = os.times()
+    return times.children_user + times.children_system
+
+
+def ours(_patch, _presets, replay, target, long, out, _runs):
+    start = on_processor()
     try:
-        left = minimiser.minimise(replay, target, long, out)
+        minimiser.minimise(replay, target, long, out)
     except say.Stop as why:  # it has lost
         say.line(str(why))
-        left = None
-    return left["seconds"] if left else time.monotonic() - start
+    return on_processor() - start
 
 
-def libfuzzer(patch, presets, _replay, target, long, out, seconds):
-    """It stops by itself only at the time that it is given; what counts is when it last made progress."""
+def libfuzzer(patch, presets, _replay, target, long, out, runs):
+    """It goes on until an attempt of `runs` programs brings no progress. What counts is when it last made some."""
     fuzz = planted.program(patch, presets[1], f"fuzz/fuzz_{target}")
-    start, log = time.time(), out.with_suffix(".log")
-    command.run([fuzz, "-minimize_crash=1", f"-max_total_time={seconds}", f"-timeout={ONE_SECONDS}", f"-exact_artifact_path={out}", long],
-                log=log, check=False, timeout=seconds + 60, env={"TMPDIR": str(out.parent)})
-    return out.stat().st_mtime - start if out.is_file() else time.time() - start
+    start, begin, log = on_processor(), time.time(), out.with_suffix(".log")
+    command.run([fuzz, "-minimize_crash=1", f"-runs={runs}", f"-timeout={ONE_SECONDS}", f"-exact_artifact_path={out}", long],
+                log=log, check=False, timeout=WALL_SECONDS, env={"TMPDIR": str(out.parent)})
+    part = (out.stat().st_mtime - begin) / (time.time() - begin) if out.is_file() else 1
+    return (on_processor() - start) * part
 
 
-def afl_tmin(patch, presets, _replay, target, long, out, seconds):
+def afl_tmin(patch, presets, _replay, target, long, out, _runs):
     fuzz = planted.program(patch, presets[2], f"fuzz/fuzz_{target}")
-    start = time.monotonic()
+    start = on_processor()
     env = {"AFL_SKIP_CPUFREQ": "1", "AFL_I_DONT_CARE_ABOUT_MISSING_CRASHES": "1", "AFL_NO_COLOR": "1"}
     command.run(["afl-tmin", "-i", long, "-o", out, "-t", "1000", "--", fuzz], log=out.with_suffix(".log"), check=False,
-                timeout=seconds + 60, env=env)
-    return time.monotonic() - start
+                timeout=WALL_SECONDS, env=env)
+    return on_processor() - start
 
 
 def wins(rows):

@@ -2,15 +2,16 @@
 
 No verdict depends on how busy the machine is: a program that does not end is stopped after seconds of its own on the processor, or when
 all its threads sleep; one that only had no turn until then is neither clean nor a failure."""
+import filecmp
 import functools
-import os
 import pathlib
 import resource
 import shutil
 import signal
 import subprocess
+import tempfile
 
-from suite import cases, command, say
+from suite import cases, command, say, store
 from suite.paths import BUILD, ROOT
 from suite.touched import GIT
 
@@ -18,7 +19,7 @@ TIMES = 10
 CPU_SECONDS = 20  # programs take microseconds
 WALL_SECONDS = 60
 CLEAN, UNKNOWN, UNREADABLE = "clean", "no verdict", "cannot be read"
-BASES = BUILD / "ci" / "base"
+BASE = BUILD / "ci" / "base"
 
 
 def once(replay, target, *paths):
@@ -76,11 +77,31 @@ def repeated(replay, target, path):
     return len(failed), failed[0] if failed else None
 
 
+def take_over(new, old):
+    """Makes the tree `old` the same as `new`, but for `build` in it. Files that stay are not touched, those that change are as of now:
+    so that what is built of them is built again, and nothing else."""
+    wanted = {path.relative_to(new) for path in new.rglob("*") if not path.is_dir() or path.is_symlink()}
+    for path in sorted(old.rglob("*"), reverse=True) if old.is_dir() else ():
+        name = path.relative_to(old)
+        if name.parts[0] == "build" or name in wanted and not path.is_dir():
+            continue
+        if not path.is_dir() or path.is_symlink():
+            path.unlink()
+        elif not any(path.iterdir()):
+            path.rmdir()
+    for name in sorted(wanted):
+        if not (old / name).is_file() or not filecmp.cmp(new / name, old / name, shallow=False):
+            (old / name).parent.mkdir(parents=True, exist_ok=True)
+            (old / name).unlink(missing_ok=True)
+            shutil.copy(new / name, old / name, follow_symlinks=False)  # with its mode, and without its time
+
+
 class Base:
-    """The revision before the change, in a tree of its own, built when a failure asks for it."""
+    """The revision before the change, in a tree of its own, built when a failure asks for it. The tree stays from run to run, and so does
+    what was built of files that the next base has too."""
 
     def __init__(self, commit):
-        self.commit, self.folder, self.failed = commit, BASES / commit, {}
+        self.commit, self.folder, self.failed = commit, BASE, {}
 
     def replay(self, preset):
         """Its replay; stops if it does not build."""
@@ -88,8 +109,7 @@ class Base:
             raise say.Stop(self.failed[preset])
         source = self.folder / "source"
         try:
-            if not source.is_dir():
-                self.unpack(source)
+            self.unpack(source)
             with say.step(f"build the base {self.commit[:12]} ({preset})"):
                 here = ["env", "-C", source]
                 command.run([*here, "cmake", "--preset", preset, "-DIOBUF_BUILD_BENCH=OFF", "-DIOBUF_BUILD_TESTS=OFF"],
@@ -102,14 +122,18 @@ class Base:
         return source / "build" / preset / "fuzz" / "replay"
 
     def unpack(self, source):
-        """The files of the commit alone, beside and renamed; git's own list of worktrees is left as it is."""
-        beside = source.with_name("source.part")
-        shutil.rmtree(beside, ignore_errors=True)
-        beside.mkdir(parents=True)
-        command.run([*GIT, "archive", "-o", self.folder / "source.tar", self.commit])
-        command.run(["tar", "-xf", self.folder / "source.tar", "-C", beside])
-        (self.folder / "source.tar").unlink()
-        os.replace(beside, source)
+        """The files of the commit alone; git's own list of worktrees is left as it is."""
+        named = self.folder / "commit"  # there when all of its files are
+        if named.is_file() and named.read_text() == self.commit:
+            return
+        named.unlink(missing_ok=True)
+        with tempfile.TemporaryDirectory() as beside:
+            new = pathlib.Path(beside) / "source"
+            new.mkdir()
+            command.run([*GIT, "archive", "-o", f"{beside}/source.tar", self.commit])
+            command.run(["tar", "-xf", f"{beside}/source.tar", "-C", new])
+            take_over(new, source)
+        store.write(named, self.commit)
 
     def said(self, preset, target, path, replay):
         """What the base says of an input: it is carried over as text, since the encoding may have changed. A failure in one of

@@ -10,11 +10,12 @@ BRIEF = {f"{kind}_OPTIONS": "symbolize=0:handle_abort=1" for kind in ("ASAN", "U
 LEFT = re.compile(r"(\d+) of (\d+) ops left; (\S+) at (.*); (\d+) runs in (\d+) processes")
 
 
-def minimise(replay, target, file, out, limit=SECONDS):
-    """Writes `out`, out.txt and out.c; returns what is left and how it fails, or None if the file does not fail."""
+def minimise(replay, target, file, out, limit=SECONDS, any_failure=False):
+    """Writes `out`, out.txt and out.c; returns what is left and how it fails, or None if the file does not fail. `any_failure`: as a
+    program of any ops that fails in any way."""
     start = time.monotonic()
     out.parent.mkdir(parents=True, exist_ok=True)
-    status, output = command.run([replay, target, "--minimise", out, file], check=False, env=BRIEF, timeout=limit)
+    status, output = command.run([replay, target, "--minimise", out, *(["--any"] if any_failure else []), file], check=False, env=BRIEF, timeout=limit)
     seconds = time.monotonic() - start
     found = LEFT.search(output)
     if status == 0:

@@ -26,6 +26,7 @@ LIB = ROOT / "lib"
 PATCHES = ROOT / "fuzz" / "mutants"
 EQUIVALENT = PATCHES / "equivalent.json"
 WORK = BUILD / "mutants"
+COMPILE_SECONDS = 1200  # a bound against hanging: a busy machine takes minutes
 # Which programs can meet a change of a file; of any other, all can.
 TARGET_OF = {"slice.c": "slice", "coalesce.c": "slice", "writev.c": "slice", "allocator.c": "slice", "reader.c": "reader",
              "pool.c": "pool", "freelist.c": "pool"}
@@ -179,11 +180,10 @@ def recipe(preset, target):
     return [compilation for compilation in compilations if compilation[1] not in elsewhere], link
 
 
-def concerns(file, source):
-    """Whether a change of `file`, in lib, can change what `source` compiles to."""
-    if file.endswith(".c"):
-        return source == str(LIB / file)
-    return file.startswith("include/") or source.startswith(str(LIB))
+def concerns(files, source):
+    """Whether a change of `files`, names in lib, can change what `source` compiles to."""
+    return any(source == str(LIB / file) if file.endswith(".c") else file.startswith("include/") or source.startswith(str(LIB))
+               for file in files.split())
 
 
 class Plant:
@@ -221,7 +221,7 @@ class Plant:
                 drop = 1
             else:
                 args.append(str(out) if word == to else self.moved(word))
-        status, _, output = self.processes.run([*args, "-Wno-error", "-w"], cwd=BUILD / preset, timeout=120)
+        status, _, output = self.processes.run([*args, "-Wno-error", "-w"], cwd=BUILD / preset, timeout=COMPILE_SECONDS)
         if status != 0:
             raise DoesNotCompile(output[-2000:])
         self.objects[preset, to] = out
@@ -250,7 +250,7 @@ class Plant:
         words[archive:archive] = in_archives  # what they define is not looked for in the archives any more
         out = self.folder / f"{preset}-{os.path.basename(target)}"
         words[words.index("-o") + 1] = str(out)
-        status, _, output = self.processes.run(words, cwd=BUILD / preset, timeout=120)
+        status, _, output = self.processes.run(words, cwd=BUILD / preset, timeout=COMPILE_SECONDS)
         if status != 0:
             raise DoesNotCompile(output[-2000:])
         return out

@@ -9,9 +9,12 @@ import re
 import shutil
 import tempfile
 
-from suite import build, mutants, say
+from suite import build, mutants, say, store
 from suite.paths import BUILD, ROOT, shown
 
+HEADER = mutants.LIB / "include" / "iobuf" / "iobuf.h"
+OBJECTS = BUILD / "planted" / "objects"
+TOGETHER = BUILD / "planted" / "together"
 FOLDERS = (mutants.PATCHES, ROOT / "fuzz" / "test" / "planted")
 
 
@@ -36,6 +39,13 @@ def of_each_group(found, count):
     return [patch for patch in found if patch in kept]
 
 
+def together(first, second):
+    """A patch that plants both."""
+    path = TOGETHER / f"{first.stem}+{second.stem}.patch"
+    store.write(path, first.read_text() + second.read_text())
+    return path
+
+
 @dataclasses.dataclass(frozen=True)
 class Planted:
     """What Plant asks of a mutant. `shipped`: everything is compiled anew with the library's code as it is shipped, in a build that
@@ -49,10 +59,19 @@ class Planted:
 
     @property
     def file(self):
-        found = re.findall(r"^\+\+\+ b/lib/(\S+)", self.patch.read_text(), re.M)
-        if len(found) != 1:
+        return "include/" if self.shipped else self.changed
+
+    @property
+    def changed(self):
+        """The files that it changes; several where it is several bugs at once."""
+        found = set(re.findall(r"^\+\+\+ b/lib/(\S+)", self.patch.read_text(), re.M))
+        if not found or len(found) > 1 and self.patch.parent != TOGETHER:
             raise say.Stop(f"{shown(self.patch)} must change one file of lib, and changes {len(found)}")
-        return "include/" if self.shipped else found[0]
+        return " ".join(sorted(found))
+
+    @property
+    def in_header(self):
+        return "include/" in self.changed
 
     def plant(self, folder):
         shutil.copytree(mutants.LIB, folder / "lib", dirs_exist_ok=True)
@@ -62,6 +81,18 @@ class Planted:
 class Plant(mutants.Plant):
     def moved(self, word):
         return "-DIOBUF_CHECKED=0" if self.mutant.shipped and word == "-DIOBUF_CHECKED=1" else super().moved(word)
+
+    def compiled(self, preset, source, to, words):
+        """The harness knows the public header alone: one object of it serves all bugs that leave that as it is."""
+        if not self.mutant.shipped or source.startswith(str(mutants.LIB)) or self.mutant.in_header:
+            return super().compiled(preset, source, to, words)
+        parts = [repr(words).encode(), HEADER.read_bytes(), (BUILD / preset / to).read_bytes()]
+        kept = OBJECTS / f"{hashlib.sha256(b''.join(parts)).hexdigest()[:16]}.o"
+        if not kept.is_file():
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            os.replace(super().compiled(preset, source, to, words), kept)
+        self.objects[preset, to] = kept
+        return kept
 
 
 def program(patch, preset, path, shipped=False):

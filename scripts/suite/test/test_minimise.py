@@ -4,7 +4,7 @@ import types
 
 import pytest
 
-from suite import build, comparison, failures, minimiser, planted, say, triage
+from suite import build, command, comparison, failures, minimiser, planted, say, triage
 from suite.paths import CORPUS, ROOT
 from suite.test.test_cli import check, check_one_line, iobuf
 from suite.verbs import fault_sweep
@@ -31,9 +31,10 @@ def test_help_teaches_with_examples_and_statuses(verb):
 @pytest.mark.parametrize("args, word", [
     (["minimise"], "TARGET"), (["minimise", "nothing", "x"], "slice, reader, pool, all"), (["minimise", "slice"], "which files"),
     (["minimise", "slice", "x", "--preset", "nothing"], "release"), (["minimise", "slice", "--compare"], "--compare"),
-    (["minimise", "--compare", "--bug", "nothing"], "canary"), (["minimise", "--compare", "--seconds", "0"], "--seconds"),
+    (["minimise", "--compare", "--bug", "nothing"], "canary"), (["minimise", "--compare", "--runs", "0"], "--runs"),
     (["minimise", "--compare", "--each-class", "0"], "--each-class"),
     (["triage"], "which folder"), (["triage", "slice"], "which folder"), (["triage", "--measure", "x"], "--measure"),
+    (["triage", "x", "--together", "3"], "--measure"), (["triage", "x", "--kept"], "--measure"),
     (["triage", "x", "--preset", "nothing"], "release"), (["triage", "README.md"], "of which target"),
     (["fault-sweep", "nothing"], "slice, reader, pool, all"), (["fault-sweep", "--preset", "nothing"], "release"),
     (["fault-sweep", "--nothing"], "--nothing"),
@@ -160,6 +161,12 @@ class TestComparison:
     def test_what_dies_without_a_word_has_no_op(self, tmp_path):
         assert comparison.failure(script(tmp_path / "replay", "kill -SEGV $$"), "slice", tmp_path) == ("library_does_not_crash", None)
 
+    def test_time_of_a_process_that_is_left_behind_counts(self, tmp_path):
+        before = comparison.on_processor()
+        busy = "import time\nwhile time.process_time() < 0.5: pass"
+        command.run(["sh", "-c", f"( /usr/bin/python3 -c '{busy}' & ) >/dev/null 2>&1"])
+        assert comparison.on_processor() - before >= 0.4  # it is counted in ticks
+
     def test_ours_loses_where_it_cannot_minimise(self):
         row = {"bug": "b", "tool": "iobuf", "ops": None, "same_check": False}
         assert not comparison.wins([row, row | {"tool": "libfuzzer", "ops": 3, "same_check": True}])
@@ -182,6 +189,14 @@ freed by thread T0 here:
 """
 
 
+def failing(**more):
+    return {"check": "c", "report": None, "op": "alloc", "stack": (), "kinds": [], "text": ""} | more
+
+
+def failure(**more):
+    return failing() | {"simplest": failing()} | more
+
+
 class TestTriage:
     def test_stack_is_of_the_library_without_lines_and_headers(self):
         assert triage.library_stack(REPORT.format(line=10)) == ("put_shared", "iobuf_slice_release")
@@ -199,26 +214,64 @@ class TestTriage:
                           "pairs_merged": 1, "pairs_different": 7}
 
     def test_groups_have_the_smallest_first(self):
-        base = {"check": "c", "report": None, "op": "alloc", "stack": (), "bytes": 1}
-        groups = triage.group([base | {"file": "x", "ops": 5}, base | {"file": "y", "ops": 3},
-                               base | {"op": "share", "file": "z", "ops": 1}])
-        assert [[failure["file"] for failure in members] for members in groups] == [["y", "x"], ["z"]]
+        groups = triage.group([failure(file="x", ops=5, bytes=1), failure(file="y", ops=3, bytes=1),
+                               failure(file="z", ops=1, bytes=1, simplest=failing(op="share"))])
+        assert [[found["file"] for found in members] for members in groups] == [["y", "x"], ["z"]]
+
+    def test_cause_is_that_of_the_simplest_program(self):
+        assert triage.cause(failure(check="x", op="y", stack=("z",))) == triage.cause(failure())
+        assert triage.cause(failure(simplest=failing(check="x"))) != triage.cause(failure())
 
     def test_forms_of_one_op_are_one_cause_and_two_checks_are_two(self):
-        one = {"check": "c", "report": None, "op": "alloc", "stack": ()}
-        assert triage.cause(one) == triage.cause(one | {"op": "copy"})
-        assert triage.cause(one) != triage.cause(one | {"op": "share"})
-        assert triage.cause(one) != triage.cause(one | {"check": "d"})
-        assert triage.cause(one) != triage.cause(one | {"stack": ("iobuf_alloc",)})
+        one = triage.cause(failure())
+        assert one == triage.cause(failure(simplest=failing(op="copy")))
+        assert one != triage.cause(failure(simplest=failing(op="share")))
+        assert one != triage.cause(failure(simplest=failing(check="d")))
 
-    def test_what_is_left_at_the_end_is_told_apart_by_what_it_takes(self):
-        leak = {"check": "nothing_leaks", "report": None, "op": "the end", "stack": (), "kinds": ["alloc", "pool_create", "split"]}
-        assert triage.cause(leak) == triage.cause(leak | {"check": "stats_equal", "op": "pool_close", "kinds": ["read", "split"]})
-        assert triage.cause(leak) != triage.cause(leak | {"kinds": ["alloc", "pool_create"]})
+    def test_too_much_and_too_little_are_two_causes(self):
+        def said(message):
+            return triage.cause(failure(simplest=failing(text=f"release s0\n# check failed: c: {message}\n")))
+        assert said("p0 counts bufs_in_use 3, not 2") == said("p1 counts bytes_cached 64, not 0") == said("2 blocks are left")
+        assert said("s10 has a free prefix of 3 bytes, not 9") not in (said("s1 has a free prefix of 9 bytes, not 3"), said("something else"))
+        assert said("success, not would block") != said("success, not end of stream")
+        assert said("byte 3 of s1 is 0x95, not 0x12") == said("byte 0 of s4 is 0x12, not 0x95")
+
+    def test_what_is_left_is_told_apart_by_what_it_takes(self):
+        def left(check, op, *kinds):
+            return triage.cause(failure(simplest=failing(check=check, op=op, kinds=["pool_create", *kinds])))
+        assert left("nothing_leaks", "the end", "alloc", "split") == left("stats_equal", "alloc", "read", "share")
+        assert left("nothing_leaks", "the end", "alloc", "split") != left("nothing_leaks", "the end", "alloc")
+
+    def test_crash_is_told_by_the_innermost_function_that_is_no_check(self):
+        def crash(op, *stack):
+            return triage.cause(failure(simplest=failing(check=triage.CRASH, op=op, stack=stack)))
+        assert crash("alloc", "fail", "check_enter", "iobuf_alloc") == crash("compact", "iobuf_alloc", "iobuf_copy", "iobuf_slice_compact")
+        assert crash("alloc", "iobuf_alloc") != crash("alloc", "put_buf", "iobuf_alloc")
+        asked = ("fail", "check_handle", "iobuf_slice_headroom")  # by the harness, after the op
+        assert crash("alloc", *asked) != crash("coalesce", *asked)
 
     def test_kinds_of_a_text_program(self):
         text = "iobuf-program 1 slice\np0 = pool_create_default -> ok\ns0 = copy a0 1\nrelease s0\n# check failed: x\n"
         assert triage.kinds(text) == ["alloc", "pool_create", "release"]
+
+    def test_one_bug_that_fails_two_checks_is_one_cause(self, tmp_path):
+        """A split that takes no reference: what it leaves is used after it was freed, or not counted, as the program goes on."""
+        replay = planted.program(planted.together(patch("split-at-end"), patch("canary")), "asan", "fuzz/replay")
+        start = "iobuf-program 1 all\np0 = pool_create 0 0 0\n"
+        (tmp_path / "leaks").write_text(start + "a0 = allocator_init p0 0\ns0 = alloc a0 9\ns1 = split s0 size\nrelease s0\nrelease s1\n")
+        (tmp_path / "crashes").write_text(start + "r0 = reader_init p0\ns3 = wrap 8\ns0 = read r0 9\ns1 = split s3 size\ncoalesce s0..s3 99\n")
+        done = iobuf("triage", "all", tmp_path, "--replay", replay, "--json")
+        check(done, 1)
+        assert [row["count"] for row in json.loads(done.stdout)["groups"]] == [2]
+
+    def test_two_bugs_in_one_library_are_two_causes(self, tmp_path):
+        replay = planted.program(planted.together(patch("split-at-end"), patch("canary")), "asan", "fuzz/replay")
+        start = "iobuf-program 1 all\np0 = pool_create 0 0 0\na0 = allocator_init p0 0\n"
+        (tmp_path / "one").write_text(start + "s0 = alloc a0 9\ns1 = split s0 size\nrelease s0\nrelease s1\n")
+        (tmp_path / "other").write_text(start + "s0 = alloc a0 9\ns1 = alloc a0 9\ncoalesce s0..s1 18\n")
+        done = iobuf("triage", "all", tmp_path, "--replay", replay, "--json")
+        check(done, 1)
+        assert [row["count"] for row in json.loads(done.stdout)["groups"]] == [1, 1]
 
     def test_same_failure_is_one_cause(self, tmp_path, canary):
         for number in range(3):

@@ -21,12 +21,12 @@ KEPT = BUILD / "fuzz" / "minimised"
 @click.option("--compare", is_flag=True, help="On planted bugs: ops left and seconds, against libFuzzer's and AFL++'s minimisers.")
 @click.option("--bug", "bugs", multiple=True, help="With --compare: only this planted bug; may be repeated.")
 @click.option("--each-class", type=click.IntRange(min=1), metavar="N", help="With --compare: only the first N of each class, by name.")
-@click.option("--seconds", type=click.IntRange(min=1), default=20, show_default=True,
-              help="With --compare: how long each of the others may take.")
+@click.option("--runs", type=click.IntRange(min=1), default=30000, show_default=True,
+              help="With --compare: programs that libFuzzer runs in each attempt.")
 @click.option("--record", is_flag=True, help="With --compare: also append the rows to results/minimise.jsonl.")
 @options.as_json
 @options.verbose
-def command(target, files, out, preset, program, compare, bugs, each_class, seconds, record, as_json):
+def command(target, files, out, preset, program, compare, bugs, each_class, runs, record, as_json):
     """Make each of TARGET's failing FILES the smallest program found that fails the same check at the same kind of op.
 
     \b
@@ -38,14 +38,14 @@ def command(target, files, out, preset, program, compare, bugs, each_class, seco
       scripts/iobuf minimise slice build/fuzz/failures/slice/afl-0123456789ab
       scripts/iobuf minimise all bug.txt --preset checked --out /tmp/small
       scripts/iobuf minimise --compare                 against -minimize_crash and afl-tmin, on planted bugs
-      scripts/iobuf minimise --compare --each-class 2  on some of each sort: all take an hour
+      scripts/iobuf minimise --compare --each-class 2  on some of each sort: all take an hour, in parts if you like
 
     Exit status: 0 all were minimised, 1 one does not fail (or, compared, loses), 2 wrong usage, 3 could not run.
     """
     if compare:
         if target is not None:
             raise click.UsageError("--compare takes no files: it has planted bugs")
-        return compared(bugs, each_class, seconds, record, as_json)
+        return compared(bugs, each_class, runs, record, as_json)
     if target not in TARGETS:
         raise click.UsageError(f"no target is called {target!r}: there are {', '.join(TARGETS)}" if target else
                                "which TARGET, and which files?")
@@ -75,10 +75,10 @@ def one(replay, target, path, out):
     return {"file": str(path), "out": str(to)} | left
 
 
-def compared(bugs, each_class, seconds, record, as_json):
-    rows, left_out = comparison.measure(bugs, seconds, each_class)
+def compared(bugs, each_class, runs, record, as_json):
+    rows, left_out = comparison.measure(bugs, runs, each_class)
     words = ["scripts/iobuf minimise --compare", *(f"--bug {bug}" for bug in bugs), *([f"--each-class {each_class}"] if each_class else []),
-             f"--seconds {seconds}"]
+             f"--runs {runs}"]
     presets = [preset for built in (comparison.CHECKED, comparison.SHIPPED) if built[0] in {row["build"] for row in rows} for preset in built]
     summary = machine.stamp(" ".join(words)) | {"kind": "minimise", "builds": [build.compiler(name) for name in presets], "rows": rows,
                                                 "left_out": left_out}

@@ -1,18 +1,23 @@
 """iobuf triage: groups failing inputs by their cause, with the smallest program of each group."""
+import contextlib
+import functools
+import hashlib
 import itertools
 import json
 import pathlib
+import random
 import time
 
 import click
 
 from suite import build, comparison, machine, minimiser, options, planted, say, store, triage
-from suite.paths import BUILD, RESULTS, TARGETS, corpus, shown
+from suite.paths import BUILD, RESULTS, ROOT, TARGETS, corpus, shown
 
 KEPT = BUILD / "fuzz" / "triage"
+MEASURED = BUILD / "fuzz" / "triage-measured"
 WRITTEN = (".txt", ".c", ".min")  # what the suite writes beside an input that failed
 MOST_EACH = 3  # failing inputs of one planted bug and target, for --measure
-MOST_SECONDS = 20  # for minimising one of them: only hangs take that long
+MOST_SECONDS = 150  # for minimising one of them: only hangs take that long, on any machine
 
 
 @click.command(short_help="Which failures are the same bug.")
@@ -21,10 +26,13 @@ MOST_SECONDS = 20  # for minimising one of them: only hangs take that long
 @click.option("--replay", "program", type=click.Path(path_type=pathlib.Path, exists=True, dir_okay=False),
               help="That very replay program, in place of a preset's.")
 @click.option("--measure", "measured", is_flag=True, help="On planted bugs: how often one falls into two groups, two into one.")
+@click.option("--together", type=click.IntRange(min=0), default=0, metavar="N",
+              help="With --measure: also N pairs of bugs planted at once, by lot: is what one does taken for the other's?")
+@click.option("--kept", "only_kept", is_flag=True, help="With --measure: only the bugs that earlier runs have measured; all take an hour.")
 @click.option("--record", is_flag=True, help="With --measure: also append the rows to results/triage.jsonl.")
 @options.as_json
 @options.verbose
-def command(paths, preset, program, measured, record, as_json):
+def command(paths, preset, program, measured, together, only_kept, record, as_json):
     """Group failing inputs by cause: the check that fails, the op of the smallest program at which it does, and, of a crash, the
     library's functions on the stack. Prints one minimised program for each group.
 
@@ -43,7 +51,9 @@ def command(paths, preset, program, measured, record, as_json):
     if measured:
         if paths:
             raise click.UsageError("--measure takes no files: it has planted bugs")
-        return measure(record, as_json)
+        return measure(together, only_kept, record, as_json)
+    if together or only_kept:
+        raise click.UsageError("--together and --kept go with --measure")
     build.check_preset(preset)
     target = str(paths[0]) if paths and str(paths[0]) in TARGETS else None
     inputs = [(path, target or target_of(path)) for path in files(paths[1:] if target else paths)]
@@ -126,38 +136,115 @@ def show(groups, fine):
 # ---- planted bugs
 
 KEYS = {
-    "top three frames": lambda failure: failure["top"],
+    "top three frames": lambda failure: tuple(failure["top"]),
     "check, op, stack as they are": triage.exactly,
     "cause (what triage does)": triage.cause,
 }
 
 
-def measure(record, as_json):
+def measure(together, only_kept, record, as_json):
     for preset in ("asan", "checked", "release"):
         build.ensure(preset, ["replay"])
     patches, labelled, left_out = planted.patches(), [], {}
     with say.Steps(f"triage {len(patches)} planted bugs", len(patches)) as steps:
         for at, patch in enumerate(patches):
             steps.at(at, patch.stem)
-            try:
-                labelled += [failure | {"bug": patch.stem} for failure in failures_of(patch)]
-            except comparison.LeftOut as why:
-                left_out[patch.stem] = str(why)
+            found = kept(patch, only_kept)
+            labelled += [failure | {"bug": patch.stem} for failure in found["failures"]]
+            if found["left_out"]:
+                left_out[patch.stem] = found["left_out"]
     if not labelled:
         raise say.Stop("no planted bug makes a program of the corpus fail")
-    rows = [{"by": name} | triage.judge([(failure["bug"], key(failure)) for failure in labelled]) for name, key in KEYS.items()]
-    summary = machine.stamp("scripts/iobuf triage --measure") | {
-        "kind": "triage", "builds": [build.compiler("asan")], "inputs": len(labelled), "rows": rows, "left_out": left_out,
+    rows = judged(labelled)
+    others = judged([failure for failure in labelled if not in_view(failure["bug"])])
+    pairs = planted_together(patches, labelled, together) if together else []
+    summary = machine.stamp("scripts/iobuf triage --measure" + (" --kept" if only_kept else "") + (f" --together {together}" if together else "")) | {
+        "kind": "triage", "builds": [build.compiler("asan")], "inputs": len(labelled), "rows": rows, "others": others, "left_out": left_out,
+        "together": {"pairs": [" ".join(pair["bugs"]) for pair in pairs], "inputs": sum(len(pair["failures"]) for pair in pairs),
+                     "rows": summed([judged(pair["failures"]) for pair in pairs])},
         "failures": [{"bug": failure["bug"], "file": shown(failure["file"]), "check": failure["check"], "report": failure["report"],
-                      "op": failure["op"], "stack": failure["stack"], "kinds": failure["kinds"],
-                      "top": failure["top"]} for failure in labelled]}
+                      "op": failure["op"], "stack": failure["stack"], "kinds": failure["kinds"], "top": failure["top"],
+                      "simplest": {name: failure["simplest"][name] for name in ("check", "report", "op", "stack", "kinds")}}
+                     for failure in labelled]}
     if record:
         store.append_line(RESULTS / "triage.jsonl", summary)
     if as_json:
         click.echo(json.dumps(summary, indent=1))
     else:
-        show_measure(rows, len(labelled), left_out)
+        show_measure(f"{len(labelled)} failing inputs of {rows[0]['bugs']} planted bugs", rows)
+        show_measure(f"of them, the {others[0]['bugs']} bugs that were not in view when it was made up how causes are told", others)
+        if pairs:
+            show_measure(f"{summary['together']['inputs']} failing inputs of {len(pairs)} libraries with two bugs", summary["together"]["rows"])
+        for bug, why in left_out.items():
+            click.echo(f"left out: {bug}: {why}")
     return 0
+
+
+def judged(labelled):
+    return [{"by": name} | triage.judge([(failure["bug"], key(failure)) for failure in labelled]) for name, key in KEYS.items()]
+
+
+def summed(tables):
+    """The rows of several libraries as one: failures are compared with those of the same library alone."""
+    return [{name: first[name] if name == "by" else sum(table[at][name] for table in tables) for name in first}
+            for at, first in enumerate(tables[0] if tables else ())]
+
+
+def in_view(bug):
+    """How causes are told was made up with these bugs in view, the first and the last by name. What is said of the others was not
+    fitted to them."""
+    return not "coalesce-m" < bug < "truncate-o"
+
+
+def planted_together(patches, labelled, count):
+    """`count` pairs of bugs that can be planted at once and both show with checks, by lot: (bugs, failures), each failure with the bug
+    that does it alone. What neither or both do is left out."""
+    of_bug = {patch: [failure for failure in labelled if failure["bug"] == patch.stem] for patch in patches}
+    shown_checked = [patch for patch, found in of_bug.items() if found and found[0]["preset"] == "checked"]
+    lots = list(itertools.combinations(shown_checked, 2))
+    random.Random(1).shuffle(lots)
+    pairs = []
+    with say.Steps(f"triage {count} pairs of planted bugs", count) as steps:
+        for first, second in lots:
+            if len(pairs) == count:
+                break
+            steps.at(len(pairs), f"{first.stem}, {second.stem}")
+            try:
+                replay = planted.program(planted.together(first, second), "asan", "fuzz/replay")
+            except say.Stop:  # they change the same lines
+                continue
+            alone = {patch.stem: planted.program(patch, "asan", "fuzz/replay") for patch in (first, second)}
+            found = []
+            for failure in of_bug[first] + of_bug[second]:
+                path, target = ROOT / failure["file"], failure["target"]
+                out = KEPT / "together" / f"{first.stem}+{second.stem}" / target / path.stem
+                with contextlib.suppress(comparison.LeftOut):  # both together may hang
+                    if sum(comparison.failure(program, target, path) is not None for program in alone.values()) == 1:
+                        found += [one | {"bug": failure["bug"]} for one in look_at(replay, target, path, out)]
+            pairs.append({"bugs": (first.stem, second.stem), "failures": found})
+    return pairs
+
+
+def kept(patch, only):
+    """What failures_of says, from an earlier run if nothing has changed since: all bugs take most of an hour. `only`: or nothing."""
+    path = MEASURED / f"{patch.stem}-{planted.state(patch, 'asan', 'fuzz/replay')}-{corpus_state()}.json"
+    if only and not path.is_file():
+        return {"failures": [], "left_out": "not measured"}
+    if not path.is_file():
+        try:
+            found = {"failures": failures_of(patch), "left_out": None}
+        except comparison.LeftOut as why:
+            found = {"failures": [], "left_out": str(why)}
+        store.write(path, json.dumps(found, default=str))
+    return json.loads(path.read_text())
+
+
+@functools.lru_cache(None)
+def corpus_state():
+    digest = hashlib.sha256()
+    for path in sorted(path for target in TARGETS for part in corpus(target) for path in part.iterdir()):
+        digest.update(f"{path.name}\0".encode() + path.read_bytes())
+    return digest.hexdigest()[:8]
 
 
 def failures_of(patch):
@@ -171,7 +258,8 @@ def failures_of(patch):
             for path in itertools.islice(failing, MOST_EACH):
                 if (comparison.failure(quick, target, path) or "?")[0] == comparison.HANG:  # some fail not each time
                     raise comparison.LeftOut(comparison.HANGS)
-                found += look_at(asan, target, path, KEPT / "planted" / patch.stem / target / path.stem)
+                found += [failure | {"preset": preset} for failure in
+                          look_at(asan, target, path, KEPT / "planted" / patch.stem / target / path.stem)]
         if found:
             return found
     raise comparison.LeftOut("no program of the corpus fails")
@@ -189,14 +277,12 @@ def look_at(replay, target, path, out):
     return [failure | {"top": triage.top_frames(triage.run(replay, target, path))}] if failure else []
 
 
-def show_measure(rows, inputs, left_out):
-    say.table(f"{inputs} failing inputs of {rows[0]['bugs']} planted bugs",
+def show_measure(title, rows):
+    say.table(title,
               ["grouped by", ">groups", ">bugs in 2 or more", ">groups of 2 or more bugs", ">pairs of one bug parted",
                ">pairs of two bugs joined"],
               [[row["by"], row["groups"], f"{row['bugs_split']} of {row['bugs']}", f"{row['groups_mixed']} of {row['groups']}",
                 percent(row["pairs_split"], row["pairs_same"]), percent(row["pairs_merged"], row["pairs_different"])] for row in rows])
-    for bug, why in left_out.items():
-        click.echo(f"left out: {bug}: {why}")
 
 
 def percent(part, whole):
