@@ -10,7 +10,7 @@ import click
 from suite import say
 
 VERBS = ("run", "test", "fuzz", "fuzz-speed", "replay", "minimise", "triage", "fault-sweep",
-         "mutants", "mutator-trials", "ci-trials", "change-point-trials", "corpus", "coverage", "bench", "compare", "calibrate", "track", "trace",
+         "mutants", "mutator-trials", "ci-trials", "change-point-trials", "corpus", "coverage", "prove", "bench", "compare", "calibrate", "track", "trace",
          "pool-size", "report")
 
 FINE, FOUND, USAGE, COULD_NOT = 0, 1, 2, 3
