@@ -9,9 +9,7 @@ static uint8_t *uncut(const iobuf_allocator *a);
 
 /*@ requires \valid(a) && buf_ok(b) && \separated(a, b) && a->reserve_ <= b->size;
     assigns a->bound_, a->most_;
-    ensures a->bound_ == 0 || a->bound_ == end(b) + 1;
-    ensures a->bound_ != 0 <==> a->reserve_ < WORDS - 1 - end(b);
-    ensures a->most_ == (a->bound_ == 0 ? 0 : b->size - a->reserve_ + 1); */
+    ensures a->bound_ == end(b) + 1 && a->most_ == b->size - a->reserve_ + 1; */
 static void set_bound(iobuf_allocator *a, const struct buf *b);
 
 /*@ requires \valid(a) && buf_ok(b) && \separated(a, b) && a->reserve_ <= b->size;

@@ -25,9 +25,9 @@
     logic integer own(integer h) = h >= TOP ? (h / 0x100000000) % 0x80000000 : 0;
     logic integer least(integer a, integer b) = a < b ? a : b;
 
-    // Memory is flat where a buf is: addresses are consecutive numbers, and none of them, nor the first behind it, wraps.
+    // Memory is flat where a buf is: addresses are consecutive numbers, in the lower half of all, which is the user's.
     predicate flat(uint8_t *start, integer size) =
-      0 <= (uintptr_t)start && (uintptr_t)start + size < WORDS &&
+      0 <= (uintptr_t)start && (uintptr_t)start + size < TOP &&
       (\forall uint8_t *p; \base_addr(p) == \base_addr(start) && 0 <= p - start <= size ==>
         (uintptr_t)p == (uintptr_t)start + (p - start)) &&
       (\forall uintptr_t a; (uintptr_t)start <= a <= (uintptr_t)start + size ==>
@@ -69,15 +69,14 @@
       (\forall iobuf_slice *p; in(p, slices, count) ==> slice_ok(p)) &&
       (\forall iobuf_slice *p, *q; in(p, slices, count) && in(q, slices, count) && p->buf_ != \null ==>
         \separated(q, (struct buf *)p->buf_));
-    // An allocator: where its buf ends, and how far it has cut it. next_ may lie beyond the end, and even have wrapped.
+    // An allocator: where its buf ends, and how far it has cut it. next_ may lie beyond the end.
     logic integer end{L}(struct buf *b) = (uintptr_t)b->head.start_ + b->size;
-    logic integer cut{L}(iobuf_allocator *a, struct buf *b) =
-      (a->next_ >= a->reserve_ ? a->next_ - a->reserve_ : a->next_ - a->reserve_ + WORDS) - (uintptr_t)b->head.start_;
+    logic integer cut{L}(iobuf_allocator *a, struct buf *b) = a->next_ - a->reserve_ - (uintptr_t)b->head.start_;
     predicate bound_ok{L}(iobuf_allocator *a, struct buf *b) =
       a->reserve_ <= b->size &&
-      (a->bound_ != 0 ==> a->bound_ <= end(b) + 1 && a->reserve_ < WORDS - 1 - end(b)) &&
-      (a->most_ != 0 ==> a->bound_ != 0 && a->most_ == b->size - a->reserve_ + 1) &&
-      (a->first_ == (uintptr_t)b->head.start_ + a->reserve_ || a->first_ == (uintptr_t)b->head.start_ + a->reserve_ - WORDS);
+      a->bound_ <= end(b) + 1 &&
+      (a->most_ == 0 || a->most_ == b->size - a->reserve_ + 1) &&
+      a->first_ == (uintptr_t)b->head.start_ + a->reserve_;
     predicate allocator_ok{L}(iobuf_allocator *a) =
       \valid(a) && callers_allocator(a) &&
       (a->buf_ == \null ? a->bound_ == 0 && a->most_ == 0
