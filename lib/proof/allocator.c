@@ -12,9 +12,10 @@ static uint8_t *uncut(const iobuf_allocator *a);
     ensures a->bound_ == end(b) + 1 && a->most_ == b->size - a->reserve_ + 1; */
 static void set_bound(iobuf_allocator *a, const struct buf *b);
 
-/*@ requires \valid(a) && buf_ok(b) && \separated(a, b) && a->reserve_ <= b->size;
+/*@ requires \valid(a) && callers_allocator(a) && buf_ok(b) && a->reserve_ <= b->size;
     assigns a->buf_, a->next_, a->first_, a->shared_, a->bound_, a->most_;
-    ensures allocator_ok(a) && a->buf_ == (struct iobuf_buf *)b && cut(a, b) == 0; */
+    ensures allocator_ok(a);
+    ensures a->buf_ == (struct iobuf_buf *)b && cut(a, b) == 0; */
 static void begin(iobuf_allocator *a, struct buf *b);
 
 /*@ requires allocator_ok(a) && a->buf_ == (struct iobuf_buf *)b && b != \null;

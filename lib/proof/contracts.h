@@ -283,7 +283,8 @@ bool iobuf_slice_claim_prefix(iobuf_slice *s);
       assumes offset <= s->size_ && size <= s->size_ - offset;
       assigns s->headroom_, *out, ((struct buf *)s->buf_)->shared;
       ensures \result == IOBUF_OK;
-      ensures slice_ok(s) && slice_ok(out);
+      ensures slice_ok(s);
+      ensures slice_ok(out);
       ensures out->buf_ == s->buf_ && out->size_ == size;
       ensures s->data_ == \null ? out->data_ == \null : out->data_ == s->data_ + offset;
       ensures s->buf_ == \null ==> s->headroom_ == \old(s->headroom_);
@@ -303,10 +304,12 @@ int iobuf_slice_share(iobuf_slice *s, size_t offset, size_t size, iobuf_slice *o
       assumes at <= s->size_;
       assigns s->size_, s->headroom_, *tail, ((struct buf *)s->buf_)->shared;
       ensures \result == IOBUF_OK;
-      ensures slice_ok(s) && slice_ok(tail);
+      ensures slice_ok(s);
+      ensures slice_ok(tail);
       ensures s->size_ == at && tail->size_ == \old(s->size_) - at && tail->buf_ == s->buf_;
       ensures s->data_ == \null ? tail->data_ == \null : tail->data_ == s->data_ + at;
-      ensures room(tail->headroom_) == 0 && room(s->headroom_) == room(\old(s->headroom_));
+      ensures room(tail->headroom_) == 0;
+      ensures room(s->headroom_) == room(\old(s->headroom_));
       ensures sharing(s->headroom_) <==> sharing(\old(s->headroom_));
       ensures sharing(tail->headroom_) <==> sharing(\old(s->headroom_));
       ensures sharing(s->headroom_) ==> own(s->headroom_) == least(own(\old(s->headroom_)), at);
@@ -346,7 +349,8 @@ void iobuf_slice_release(iobuf_slice *s);
     requires previous->buf_ != \null ==> \separated(s, (struct buf *)previous->buf_) && counts_ok(previous->buf_);
     assigns s->headroom_, *previous, previous->buf_->owner_, previous->buf_->local_, previous->buf_->taken_,
       ((struct buf *)previous->buf_)->shared;
-    ensures slice_ok(s) && empty(previous);
+    ensures slice_ok(s);
+    ensures empty(previous);
     behavior joined:
       assumes s->buf_ != \null && s->buf_ == previous->buf_ && owns_all(previous) &&
         previous->data_ + previous->size_ == s->data_ - room(s->headroom_);
@@ -404,8 +408,10 @@ static inline bool iobuf_fits_(const iobuf_allocator *a, size_t size, uintptr_t 
 /*@ requires allocator_ok(a) && has_room(a, size) && \valid(out) && \separated(a, out, (struct buf *)a->buf_);
     requires end == (uintptr_t)((struct buf *)a->buf_)->head.start_ + cut(a, (struct buf *)a->buf_) + a->reserve_ + size;
     assigns a->next_, a->buf_->taken_, *out;
-    ensures allocator_ok(a) && slice_ok(out);
+    ensures allocator_ok(a);
+    ensures slice_ok(out);
     ensures out->buf_ == a->buf_ && out->size_ == size && out->headroom_ == a->reserve_;
+    ensures (uintptr_t)out->data_ == \old(a->next_);
     ensures place(out, (struct buf *)a->buf_) == cut{Pre}(a, (struct buf *)a->buf_) + a->reserve_;
     ensures cut(a, (struct buf *)a->buf_) == cut{Pre}(a, (struct buf *)a->buf_) + a->reserve_ + size; */
 static inline void iobuf_cut_(iobuf_allocator *a, size_t size, uintptr_t end, iobuf_slice *out);
@@ -463,7 +469,9 @@ void iobuf_allocator_release(iobuf_allocator *a);
       assumes last->buf_ != \null && last->buf_ == a->buf_ && size <= last->size_ && !sharing(last->headroom_) &&
         place(last, (struct buf *)a->buf_) + last->size_ == cut(a, (struct buf *)a->buf_);
       assigns a->next_, last->size_, a->bound_;
-      ensures \result == IOBUF_OK && allocator_ok(a) && slice_ok(last);
+      ensures \result == IOBUF_OK;
+      ensures allocator_ok(a);
+      ensures slice_ok(last);
       ensures last->size_ == size && cut(a, (struct buf *)a->buf_) == place(last, (struct buf *)a->buf_) + size;
     behavior refused:
       assumes !(last->buf_ != \null && last->buf_ == a->buf_ && size <= last->size_ && !sharing(last->headroom_) &&

@@ -144,11 +144,16 @@ def run(unit, names, lib):
         raise say.Stop(f"Frama-C has not finished with {unit} ({commands.ended(status)}): see {shown(log)}")
     found = {(unit, name): {} for name in names}
     for goal, prover in goals.items():
-        owner = max((name for name in names if goal.startswith(f"{name}_")), key=len, default=None)
+        owner = max((name for name in names if goal.startswith(stem(name))), key=len, default=None)
         if owner is None:
             raise say.Stop(f"{goal} is no goal of {', '.join(names)}: see {shown(log)}")
-        found[unit, owner][goal[len(owner) + 1:]] = prover
+        found[unit, owner][goal[len(stem(owner)):]] = prover
     return found
+
+
+def stem(function):
+    """What the names of a function's goals begin with."""
+    return function.rstrip("_") + "_"
 
 
 def parsed(output):
