@@ -10,8 +10,8 @@ import click
 from suite import say
 
 VERBS = ("run", "test", "fuzz", "fuzz-speed", "replay", "minimise", "triage", "fault-sweep", "soak", "nightly",
-         "mutants", "race-mutants", "mutator-trials", "ci-trials", "change-point-trials", "corpus", "coverage", "bench", "compare", "calibrate",
-         "track", "trace", "pool-size", "report")
+         "mutants", "race-mutants", "mutator-trials", "ci-trials", "change-point-trials", "corpus", "coverage", "prove", "bench", "compare",
+         "calibrate", "track", "trace", "pool-size", "report")
 
 FINE, FOUND, USAGE, COULD_NOT = 0, 1, 2, 3
 

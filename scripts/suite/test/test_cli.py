@@ -33,7 +33,7 @@ def check_one_line(done, status, *words):
     assert len(done.stderr.strip().splitlines()) == 1, done.stderr
 
 
-@pytest.mark.parametrize("verb", ["", "run", "test", "fuzz", "fuzz-speed", "replay", "corpus", "coverage", "bench", "compare", "calibrate", "report", "mutator-trials", "mutants", "track", "trace", "trace record", "trace cut", "change-point-trials"])
+@pytest.mark.parametrize("verb", ["", "run", "test", "fuzz", "fuzz-speed", "replay", "corpus", "coverage", "prove", "bench", "compare", "calibrate", "report", "mutator-trials", "mutants", "track", "trace", "trace record", "trace cut", "change-point-trials"])
 def test_help_teaches_with_examples_and_statuses(verb):
     check(iobuf(*verb.split(), "--help"), 0, "Examples:", "scripts/", "Exit status:")
 

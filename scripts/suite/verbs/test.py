@@ -9,7 +9,7 @@ import click
 
 from suite import build, command as commands, engines, options, say, store
 from suite.paths import BUILD, ROOT, SUITE, shown
-from suite.verbs import coverage, fault_sweep, fuzz
+from suite.verbs import coverage, fault_sweep, fuzz, prove
 
 LOGS = BUILD / "test"
 TEST_SECONDS = 600  # a bound against hanging, not a measure
@@ -93,6 +93,15 @@ def covered():
     return [Outcome("coverage/all of lib is reached or named, and nothing named is reached", not found["wrong"], log)]
 
 
+def proved():
+    """The arithmetic of slices, coalescing and allocators is proved, or named as not proved."""
+    found = prove.measure()
+    log = LOGS / "proof.json"
+    store.write_json(log, found)
+    return [Outcome("proof/all is proved or named, and nothing named is proved", not found["wrong"] and found["proved"] > 0, log),
+            *python("proof")()]
+
+
 def faults():
     """Every allocation of the corpus fails in turn, and no place in lib/src that asks for memory is left out."""
     found = fault_sweep.measure()
@@ -143,6 +152,7 @@ GROUPS = {
     "valgrind": (valgrind, "the unit tests under Valgrind"),
     "coverage": (covered, "the corpus reaches every line and branch of lib, but for those named"),
     "reach": (python("reach"), "the list of places that no program reaches: wrong in each way, it is found out"),
+    "proof": (proved, "the arithmetic of slices, coalescing and allocators, by Frama-C; planted bugs break it"),
     "canary": (canary, "both engines find a planted bug"),
     "faults": (faults, "every allocation of the corpus fails in turn"),
     "shell": (shell, "shellcheck"),
