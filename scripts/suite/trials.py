@@ -32,12 +32,15 @@ def prepare(engine, mutants, target):
                  [f"IOBUF_TRIAL_MUTANTS={';'.join(mutants)}", f"IOBUF_TRIAL_TARGET={target}"])
 
 
-def setup(mutant, target, empty):
-    """What a trial's result depends on, as a hash: results of different setups are not to be mixed."""
-    parts = [ROOT / "CMakePresets.json", PATCHES / f"{mutant}.patch"]
-    parts += [path for folder in ("lib/src", "lib/include", "fuzz/program", "fuzz/model", "fuzz/execute", "fuzz/mutate",
-                                  "fuzz/targets") for path in sorted((ROOT / folder).rglob("*")) if path.is_file()]
-    parts += [] if empty else [path for folder in corpus(target) for path in sorted(folder.iterdir())]
+def setup(trial):
+    """What a trial's result depends on, as a hash: results of different setups are not to be mixed. AFL++ by itself has nothing of
+    the mutators; libFuzzer calls its own through them."""
+    folders = ["lib/src", "lib/include", "fuzz/program", "fuzz/model", "fuzz/execute", "fuzz/targets"]
+    if (trial.engine, trial.mutators) != ("afl", "bytes"):
+        folders.append("fuzz/mutate")
+    parts = [ROOT / "CMakePresets.json", PATCHES / f"{trial.mutant}.patch"]
+    parts += [path for folder in folders for path in sorted((ROOT / folder).rglob("*")) if path.is_file()]
+    parts += [] if trial.empty else [path for folder in corpus(trial.target) for path in sorted(folder.iterdir())]
     digest = hashlib.sha256()
     for path in parts:
         digest.update(f"{shown(path)}\0".encode() + hashlib.sha256(path.read_bytes()).digest())
@@ -50,6 +53,10 @@ class Trial:
     def __init__(self, engine, mutant, target, mutators, seed, limit, empty):
         self.engine, self.mutant, self.target, self.mutators = engine, mutant, target, mutators
         self.seed, self.limit, self.empty = seed, limit, empty
+
+    @property
+    def sort(self):
+        return self.mutant, self.engine, self.mutators
 
     def key(self, setup_hash):
         return (self.engine, self.mutant, self.target, self.mutators, self.seed, self.limit, self.empty, setup_hash)

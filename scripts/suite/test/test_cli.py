@@ -222,6 +222,12 @@ class TestMutatorTrials:
         assert len(rows) == 2 and all(row["empty"] and (row["found"] or row["cpu_s"] >= 1) for row in rows)
         assert ("not found" in done.stdout) == (not all(row["found"] for row in rows))
 
+    def test_one_sort_is_made_alone(self, tmp_path):
+        record = tmp_path / "trials.jsonl"
+        check(iobuf(*self.ARGS, record, "--trials", "1", "--mutators", "bytes"), 0, "the other sort")
+        check(iobuf(*self.ARGS, record, "--trials", "1", "--mutators", "programs"), 0, "A12")
+        assert [json.loads(line)["mutators"] for line in record.read_text().splitlines()] == ["bytes", "programs"]
+
     def test_no_trial_is_no_table(self, tmp_path):
         check_one_line(iobuf(*self.ARGS, tmp_path / "none", "--trials", "0"), 3, "--trials 10")
 
