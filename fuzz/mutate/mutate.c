@@ -3,8 +3,8 @@
 
 #include <string.h>
 
-/* How often each mutation is tried, of the sum. What makes new ops meet what is there finds most; what only drops or moves ops finds
- * little by itself, and is there so that not all programs grow. */
+/* How often each mutation is tried, of the sum. What makes new ops meet what is there finds most; what only drops or moves ops
+ * finds little by itself, and is there so that not all programs grow. */
 static const uint8_t weights[MUTATIONS] = {
     [MUTATE_INSERT] = 16, [MUTATE_DELETE] = 4,    [MUTATE_DUPLICATE] = 8, [MUTATE_SWAP] = 3,
     [MUTATE_SPLICE] = 22, [MUTATE_RETARGET] = 6,  [MUTATE_SIZE] = 12,     [MUTATE_CHOICE] = 3,

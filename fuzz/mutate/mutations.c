@@ -7,7 +7,7 @@
 
 enum { LONG_RUN = 24, NO_OP = PROGRAM_MAX_OPS };
 
-const char *const mutation_names[MUTATIONS] = {"insert", "delete", "duplicate", "swap",      "splice",  "retarget",
+const char *const mutation_names[MUTATIONS] = {"insert", "delete", "duplicate", "swap",      "splice",   "retarget",
                                                "size",   "choice", "kind",      "swarm off", "swarm on", "burst"};
 
 /* ---- runs of ops */

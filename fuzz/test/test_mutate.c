@@ -301,8 +301,7 @@ static void (*const checks[MUTATIONS])(void) = {
     [MUTATE_INSERT] = check_insert,       [MUTATE_DELETE] = check_delete,     [MUTATE_DUPLICATE] = check_duplicate,
     [MUTATE_SWAP] = check_swap,           [MUTATE_SPLICE] = check_splice,     [MUTATE_RETARGET] = check_retarget,
     [MUTATE_SIZE] = check_size,           [MUTATE_CHOICE] = check_choice,     [MUTATE_KIND] = check_kind,
-    [MUTATE_SWARM_OFF] = check_swarm_off, [MUTATE_SWARM_ON] = check_swarm_on,
-    [MUTATE_BURST] = check_burst,
+    [MUTATE_SWARM_OFF] = check_swarm_off, [MUTATE_SWARM_ON] = check_swarm_on, [MUTATE_BURST] = check_burst,
 };
 
 /* Rounds in which the mutation changed something; each was checked. */
