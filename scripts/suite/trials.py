@@ -141,8 +141,18 @@ class Trial:
         return shown(copy)
 
 
-def fails(program, path):
-    return command.run([program, path], check=False, timeout=2 * PROGRAM_SECONDS)[0] != 0
+def fails(program, *paths):
+    return command.run([program, *paths], check=False, timeout=2 * PROGRAM_SECONDS)[0] != 0
+
+
+def failing(program, paths):
+    """Those of the inputs that fail, each by itself: all at once, then those halves that do."""
+    if not paths or not fails(program, *paths):
+        return []
+    if len(paths) == 1:
+        return paths
+    half = len(paths) // 2
+    return failing(program, paths[:half]) + failing(program, paths[half:])
 
 
 def seeds_for(trial, folder):
@@ -154,10 +164,11 @@ def seeds_for(trial, folder):
     if trial.empty:
         (folder / "empty").write_bytes(b"\1")
         return folder
-    for source in corpus(trial.target):
-        for path in sorted(source.iterdir()):
-            if not fails(mutated, path):
-                shutil.copyfile(path, folder / path.name)
+    inputs = [path for source in corpus(trial.target) for path in sorted(source.iterdir())]
+    shown_by = failing(mutated, inputs)
+    for path in inputs:
+        if path not in shown_by:
+            shutil.copyfile(path, folder / path.name)
     if not any(folder.iterdir()):
         raise say.Stop(f"every input of the corpus shows {trial.mutant}: --empty starts without them")
     return folder
