@@ -238,6 +238,18 @@ class TestMutatorTrials:
         check_one_line(iobuf(*self.ARGS, record, "--trials", "1"), 3, "trials.jsonl")
 
 
+@pytest.mark.parametrize("bad", [[], [0], [9], [3, 4], range(10)])
+def test_inputs_that_show_a_bug_are_told_from_the_others(tmp_path, bad):
+    from suite import trials
+    program, inputs = tmp_path / "program", [tmp_path / str(number) for number in range(10)]
+    program.write_text('#!/bin/sh\ngrep -q bad "$@" && exit 1\nexit 0\n')
+    program.chmod(0o755)
+    for number, path in enumerate(inputs):
+        path.write_text("bad" if number in bad else "good")
+    assert trials.failing(program, inputs) == [inputs[number] for number in bad]
+    assert trials.failing(program, []) == []
+
+
 def test_infinity_is_later_than_all_in_a12():
     from suite import stats
     inf = float("inf")
