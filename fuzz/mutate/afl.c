@@ -9,8 +9,6 @@
 #error "MUTATE_TARGET is the name of the target whose programs are mutated"
 #endif
 
-enum { CROSS_ONE_IN = 8 };
-
 typedef struct mutator {
     const program_target *target;
     random_numbers random;
@@ -39,9 +37,7 @@ size_t afl_custom_fuzz(void *data, uint8_t *bytes, size_t size, uint8_t **out, u
     size_t room = max_size < sizeof m->out ? max_size : sizeof m->out;
     uint64_t seed = (uint64_t)random_next(&m->random) << 32 | random_next(&m->random);
     *out = m->out;
-    if (other && random_one_in(&m->random, CROSS_ONE_IN))
-        return mutate_cross_bytes(m->target, bytes, size, other, other_size, m->out, room, seed);
-    return mutate_bytes_much(m->target, bytes, size, other, other_size, m->out, room, seed);
+    return mutate_bytes(m->target, bytes, size, other, other_size, m->out, room, seed);
 }
 
 void afl_custom_deinit(void *data)

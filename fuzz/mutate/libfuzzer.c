@@ -9,10 +9,7 @@
 #error "MUTATE_TARGET is the name of the target whose programs are mutated"
 #endif
 
-enum {
-    BYTES_ONE_IN = 2, /* inputs left to libFuzzer's own mutators: what the ops cannot say, such as codes that mean the same */
-    CROSS_ONE_IN = 6  /* libFuzzer offers each second input to the crossover: most are handed back, and go to the mutator */
-};
+enum { BYTES_ONE_IN = 4 }; /* inputs left to libFuzzer's own mutators: what the ops cannot say, such as codes that mean the same */
 
 /* Weak: other engines link this file as well, and call nothing in it. */
 __attribute__((weak)) size_t LLVMFuzzerMutate(uint8_t *data, size_t size, size_t max_size);
@@ -49,13 +46,11 @@ size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsi
     return written;
 }
 
-/* 0 makes libFuzzer choose anew between mutating and crossing. */
+/* libFuzzer offers each second input to the crossover, and to nothing else the other input. 0 makes it choose anew. */
 size_t LLVMFuzzerCustomCrossOver(const uint8_t *one, size_t one_size, const uint8_t *two, size_t two_size, uint8_t *out,
                                  size_t max_size, unsigned seed)
 {
-    random_numbers r = {seed};
-    uint64_t inner = (uint64_t)random_next(&r) << 32 | random_next(&r);
-    if (bytes_alone() || !random_one_in(&r, CROSS_ONE_IN))
+    if (bytes_alone())
         return 0;
-    return mutate_cross_bytes(target(), one, one_size, two, two_size, out, max_size, inner);
+    return mutate_bytes(target(), one, one_size, two, two_size, out, max_size, seed);
 }

@@ -3,13 +3,14 @@
 
 #include <string.h>
 
-/* How often each mutation is tried, of the sum. What adds is balanced by what drops, or programs would only grow. */
+/* How often each mutation is tried, of the sum. What makes new ops meet what is there finds most; what only drops or moves ops
+ * finds little by itself, and is there so that not all programs grow. */
 static const uint8_t weights[MUTATIONS] = {
-    [MUTATE_INSERT] = 14, [MUTATE_DELETE] = 14,   [MUTATE_DUPLICATE] = 8, [MUTATE_SWAP] = 6,
-    [MUTATE_SPLICE] = 12, [MUTATE_RETARGET] = 12, [MUTATE_SIZE] = 18,     [MUTATE_CHOICE] = 4,
-    [MUTATE_KIND] = 8,    [MUTATE_SWARM_OFF] = 3, [MUTATE_SWARM_ON] = 3,
+    [MUTATE_INSERT] = 16, [MUTATE_DELETE] = 4,    [MUTATE_DUPLICATE] = 8, [MUTATE_SWAP] = 3,
+    [MUTATE_SPLICE] = 22, [MUTATE_RETARGET] = 6,  [MUTATE_SIZE] = 12,     [MUTATE_CHOICE] = 3,
+    [MUTATE_KIND] = 10,   [MUTATE_SWARM_OFF] = 2, [MUTATE_SWARM_ON] = 10, [MUTATE_BURST] = 24,
 };
-enum { WEIGHT_SUM = 102, MOST_STACKED = 6, MOST_PICKED = 32, TRIES = 4 };
+enum { WEIGHT_SUM = 120, STACKS = 4, MOST_PICKED = 32, TRIES = 4 };
 
 static mutation pick(random_numbers *r)
 {
@@ -55,8 +56,8 @@ static bool same(const uint8_t *one, size_t one_size, const uint8_t *two, size_t
     return one_size == two_size && (one_size == 0 || memcmp(one, two, one_size) == 0);
 }
 
-static size_t mutate_much(const program_target *target, const uint8_t *bytes, size_t size, const uint8_t *other, size_t other_size,
-                          uint8_t *to, size_t room, uint64_t seed, bool much)
+size_t mutate_bytes(const program_target *target, const uint8_t *bytes, size_t size, const uint8_t *other, size_t other_size,
+                    uint8_t *to, size_t room, uint64_t seed)
 {
     static program before, p, second;
     random_numbers r = {seed};
@@ -68,7 +69,9 @@ static size_t mutate_much(const program_target *target, const uint8_t *bytes, si
         p.target = target;
         p.count = before.count;
         memcpy(p.ops, before.ops, before.count * sizeof p.ops[0]);
-        size_t wanted = much ? (size_t)1 << random_below(&r, 5) : random_few(&r, MOST_STACKED);
+        if (other && random_one_in(&r, 2))
+            mutate_cross(&p, &second, &r);
+        size_t wanted = (size_t)1 << random_below(&r, STACKS);
         for (int picked = 0; wanted > 0 && picked < MOST_PICKED; picked++)
             wanted -= mutate_program(&p, pick(&r), other ? &second : NULL, &r);
         written = store(&p, to, room);
@@ -76,28 +79,4 @@ static size_t mutate_much(const program_target *target, const uint8_t *bytes, si
             break;
     }
     return written;
-}
-
-size_t mutate_bytes(const program_target *target, const uint8_t *bytes, size_t size, const uint8_t *other, size_t other_size,
-                    uint8_t *to, size_t room, uint64_t seed)
-{
-    return mutate_much(target, bytes, size, other, other_size, to, room, seed, false);
-}
-
-size_t mutate_bytes_much(const program_target *target, const uint8_t *bytes, size_t size, const uint8_t *other, size_t other_size,
-                         uint8_t *to, size_t room, uint64_t seed)
-{
-    return mutate_much(target, bytes, size, other, other_size, to, room, seed, true);
-}
-
-size_t mutate_cross_bytes(const program_target *target, const uint8_t *one, size_t one_size, const uint8_t *two, size_t two_size,
-                          uint8_t *to, size_t room, uint64_t seed)
-{
-    static program p, other;
-    random_numbers r = {seed};
-    load(target, one, one_size, &p);
-    load(target, two, two_size, &other);
-    if (random_one_in(&r, 2) || !mutate_program(&p, MUTATE_SPLICE, &other, &r))
-        mutate_cross(&p, &other, &r);
-    return store(&p, to, room);
 }

@@ -1,5 +1,5 @@
 /* Mutators on programs: they insert, drop and move whole ops, and change an op's operands with an eye on what the registers hold
- * there, where an engine's own mutators shift and overwrite bytes. An engine needs one call, mutate_bytes or mutate_cross_bytes:
+ * there, where an engine's own mutators shift and overwrite bytes. An engine needs one call, mutate_bytes:
  * libfuzzer.c and afl.c adapt it.
  *
  * Invariants: any bytes are accepted; what comes out depends on what goes in and the seed alone, is the shortest encoding of a
@@ -23,6 +23,7 @@ typedef enum mutation {
     MUTATE_KIND,      /* an op becomes another kind, and keeps the operands that fit */
     MUTATE_SWARM_OFF, /* some kinds of op go, others grow in their place */
     MUTATE_SWARM_ON,  /* a run of ops of few kinds, among them one that was missing */
+    MUTATE_BURST,     /* a long run of new ops */
     MUTATIONS
 } mutation;
 
@@ -34,17 +35,9 @@ bool mutate_program(program *p, mutation kind, const program *other, random_numb
 /* The first ops of *p, then the last of *other; at least one of each that is not empty. False: neither has an op. */
 bool mutate_cross(program *p, const program *other, random_numbers *r);
 
-/* One mutation or some of the program that `bytes` are, with `other` to splice from (or NULL, 0). Returns the bytes written to
- * `to`; 0 only where `room` is. Neither may overlap `to`. */
+/* The program that `bytes` are with 1, 2, 4 or 8 mutations. With `other` (or NULL, 0), half of them begin as a cross of both, and
+ * MUTATE_SPLICE takes from it. Returns the bytes written to `to`; 0 only where `room` is. Neither may overlap `to`. */
 size_t mutate_bytes(const program_target *target, const uint8_t *bytes, size_t size, const uint8_t *other, size_t other_size,
                     uint8_t *to, size_t room, uint64_t seed);
-
-/* The same with 1, 2, 4, 8 or 16 mutations, each as often, for an engine that always begins with what it keeps. */
-size_t mutate_bytes_much(const program_target *target, const uint8_t *bytes, size_t size, const uint8_t *other, size_t other_size,
-                         uint8_t *to, size_t room, uint64_t seed);
-
-/* Ops of both: the head of one and the tail of the other, or a run of one within the other. */
-size_t mutate_cross_bytes(const program_target *target, const uint8_t *one, size_t one_size, const uint8_t *two, size_t two_size,
-                          uint8_t *to, size_t room, uint64_t seed);
 
 #endif

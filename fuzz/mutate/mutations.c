@@ -7,8 +7,8 @@
 
 enum { LONG_RUN = 24, NO_OP = PROGRAM_MAX_OPS };
 
-const char *const mutation_names[MUTATIONS] = {"insert", "delete", "duplicate", "swap",      "splice",  "retarget",
-                                               "size",   "choice", "kind",      "swarm off", "swarm on"};
+const char *const mutation_names[MUTATIONS] = {"insert", "delete", "duplicate", "swap",      "splice",   "retarget",
+                                               "size",   "choice", "kind",      "swarm off", "swarm on", "burst"};
 
 /* ---- runs of ops */
 
@@ -368,6 +368,21 @@ static bool swarm_on(program *p, random_numbers *r)
     return true;
 }
 
+/* Of all kinds, or of few: those meet each other more often. */
+static bool burst(program *p, random_numbers *r)
+{
+    if (!room_of(p))
+        return false;
+    uint64_t kinds = p->target->kinds;
+    if (random_one_in(r, 2)) {
+        kinds = random_one_in(r, 2) ? kinds & makers() : 0;
+        for (size_t more = 1 + random_below(r, 6); more > 0; more--)
+            kinds |= one_bit_of(p->target->kinds, r);
+    }
+    grow(p, gap(p, r), smaller(1 + random_below(r, LONG_RUN), room_of(p)), kinds, r);
+    return true;
+}
+
 bool mutate_program(program *p, mutation kind, const program *other, random_numbers *r)
 {
     switch (kind) {
@@ -393,6 +408,8 @@ bool mutate_program(program *p, mutation kind, const program *other, random_numb
         return swarm_off(p, r);
     case MUTATE_SWARM_ON:
         return swarm_on(p, r);
+    case MUTATE_BURST:
+        return burst(p, r);
     default:
         return false;
     }

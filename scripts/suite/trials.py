@@ -32,12 +32,15 @@ def prepare(engine, mutants, target):
                  [f"IOBUF_TRIAL_MUTANTS={';'.join(mutants)}", f"IOBUF_TRIAL_TARGET={target}"])
 
 
-def setup(mutant, target, empty):
-    """What a trial's result depends on, as a hash: results of different setups are not to be mixed."""
-    parts = [ROOT / "CMakePresets.json", PATCHES / f"{mutant}.patch"]
-    parts += [path for folder in ("lib/src", "lib/include", "fuzz/program", "fuzz/model", "fuzz/execute", "fuzz/mutate",
-                                  "fuzz/targets") for path in sorted((ROOT / folder).rglob("*")) if path.is_file()]
-    parts += [] if empty else [path for folder in corpus(target) for path in sorted(folder.iterdir())]
+def setup(trial):
+    """What a trial's result depends on, as a hash: results of different setups are not to be mixed. AFL++ by itself has nothing of
+    the mutators; libFuzzer calls its own through them."""
+    folders = ["lib/src", "lib/include", "fuzz/program", "fuzz/model", "fuzz/execute", "fuzz/targets"]
+    if (trial.engine, trial.mutators) != ("afl", "bytes"):
+        folders.append("fuzz/mutate")
+    parts = [ROOT / "CMakePresets.json", PATCHES / f"{trial.mutant}.patch"]
+    parts += [path for folder in folders for path in sorted((ROOT / folder).rglob("*")) if path.is_file()]
+    parts += [] if trial.empty else [path for folder in corpus(trial.target) for path in sorted(folder.iterdir())]
     digest = hashlib.sha256()
     for path in parts:
         digest.update(f"{shown(path)}\0".encode() + hashlib.sha256(path.read_bytes()).digest())
@@ -50,6 +53,10 @@ class Trial:
     def __init__(self, engine, mutant, target, mutators, seed, limit, empty):
         self.engine, self.mutant, self.target, self.mutators = engine, mutant, target, mutators
         self.seed, self.limit, self.empty = seed, limit, empty
+
+    @property
+    def sort(self):
+        return self.mutant, self.engine, self.mutators
 
     def key(self, setup_hash):
         return (self.engine, self.mutant, self.target, self.mutators, self.seed, self.limit, self.empty, setup_hash)
@@ -134,8 +141,18 @@ class Trial:
         return shown(copy)
 
 
-def fails(program, path):
-    return command.run([program, path], check=False, timeout=2 * PROGRAM_SECONDS)[0] != 0
+def fails(program, *paths):
+    return command.run([program, *paths], check=False, timeout=2 * PROGRAM_SECONDS)[0] != 0
+
+
+def failing(program, paths):
+    """Those of the inputs that fail, each by itself: all at once, then those halves that do."""
+    if not paths or not fails(program, *paths):
+        return []
+    if len(paths) == 1:
+        return paths
+    half = len(paths) // 2
+    return failing(program, paths[:half]) + failing(program, paths[half:])
 
 
 def seeds_for(trial, folder):
@@ -147,10 +164,11 @@ def seeds_for(trial, folder):
     if trial.empty:
         (folder / "empty").write_bytes(b"\1")
         return folder
-    for source in corpus(trial.target):
-        for path in sorted(source.iterdir()):
-            if not fails(mutated, path):
-                shutil.copyfile(path, folder / path.name)
+    inputs = [path for source in corpus(trial.target) for path in sorted(source.iterdir())]
+    shown_by = failing(mutated, inputs)
+    for path in inputs:
+        if path not in shown_by:
+            shutil.copyfile(path, folder / path.name)
     if not any(folder.iterdir()):
         raise say.Stop(f"every input of the corpus shows {trial.mutant}: --empty starts without them")
     return folder

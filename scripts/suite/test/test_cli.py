@@ -222,6 +222,12 @@ class TestMutatorTrials:
         assert len(rows) == 2 and all(row["empty"] and (row["found"] or row["cpu_s"] >= 1) for row in rows)
         assert ("not found" in done.stdout) == (not all(row["found"] for row in rows))
 
+    def test_one_sort_is_made_alone(self, tmp_path):
+        record = tmp_path / "trials.jsonl"
+        check(iobuf(*self.ARGS, record, "--trials", "1", "--mutators", "bytes"), 0, "the other sort")
+        check(iobuf(*self.ARGS, record, "--trials", "1", "--mutators", "programs"), 0, "A12")
+        assert [json.loads(line)["mutators"] for line in record.read_text().splitlines()] == ["bytes", "programs"]
+
     def test_no_trial_is_no_table(self, tmp_path):
         check_one_line(iobuf(*self.ARGS, tmp_path / "none", "--trials", "0"), 3, "--trials 10")
 
@@ -230,6 +236,18 @@ class TestMutatorTrials:
         record = tmp_path / "trials.jsonl"
         record.write_bytes(content)
         check_one_line(iobuf(*self.ARGS, record, "--trials", "1"), 3, "trials.jsonl")
+
+
+@pytest.mark.parametrize("bad", [[], [0], [9], [3, 4], range(10)])
+def test_inputs_that_show_a_bug_are_told_from_the_others(tmp_path, bad):
+    from suite import trials
+    program, inputs = tmp_path / "program", [tmp_path / str(number) for number in range(10)]
+    program.write_text('#!/bin/sh\ngrep -q bad "$@" && exit 1\nexit 0\n')
+    program.chmod(0o755)
+    for number, path in enumerate(inputs):
+        path.write_text("bad" if number in bad else "good")
+    assert trials.failing(program, inputs) == [inputs[number] for number in bad]
+    assert trials.failing(program, []) == []
 
 
 def test_infinity_is_later_than_all_in_a12():

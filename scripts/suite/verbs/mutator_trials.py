@@ -16,6 +16,8 @@ RECORD = RESULTS / "mutator-trials.jsonl"
 @click.command(short_help="Time to find planted bugs, mutating programs against mutating bytes.")
 @click.argument("mutants", nargs=-1, metavar="[MUTANT]...")
 @click.option("--engine", type=click.Choice(["both", *engines.ENGINES]), default="both", show_default=True)
+@click.option("--mutators", type=click.Choice(["both", *trials.MUTATORS]), default="both", show_default=True,
+              help="Which trials to make; those of the other sort may be there already.")
 @click.option("--target", type=click.Choice(TARGETS), default="all", show_default=True, help="What is fuzzed.")
 @click.option("--trials", "count", type=click.IntRange(min=0), default=10, show_default=True,
               help="How many for each mutant, engine and mutator; 0 shows the table of those that are recorded.")
@@ -25,7 +27,7 @@ RECORD = RESULTS / "mutator-trials.jsonl"
               show_default="results/mutator-trials.jsonl", help="File of the trials: one line each, only added to.")
 @options.as_json
 @options.verbose
-def command(mutants, engine, target, count, seconds, empty, record, as_json):
+def command(mutants, engine, mutators, target, count, seconds, empty, record, as_json):
     """Plant each MUTANT (a patch of fuzz/mutants; canary by default) and see how long each engine takes to find it: with the
     mutators on programs besides its own, and with its own alone.
 
@@ -51,16 +53,22 @@ def command(mutants, engine, target, count, seconds, empty, record, as_json):
     if unknown:
         raise click.UsageError(f"no mutant is called {unknown[0]!r}: they are the patches in {shown(trials.PATCHES)}")
     names = list(engines.ENGINES) if engine == "both" else [engine]
-    setups = {mutant: trials.setup(mutant, target, empty) for mutant in mutants}
-    wanted = [trials.Trial(name, mutant, target, mutators, seed, seconds, empty)
-              for seed in range(1, count + 1) for mutant in mutants for name in names for mutators in trials.MUTATORS]
+    sorts = trials.MUTATORS if mutators == "both" else [mutators]
+    setups = {(mutant, name, sort): trials.setup(trials.Trial(name, mutant, target, sort, 0, seconds, empty))
+              for mutant in mutants for name in names for sort in trials.MUTATORS}
+    wanted = [trials.Trial(name, mutant, target, sort, seed, seconds, empty)
+              for seed in range(1, count + 1) for mutant in mutants for name in names for sort in sorts]
     done = read(record)
-    missing = [trial for trial in wanted if trial.key(setups[trial.mutant]) not in done]
+    missing = [trial for trial in wanted if trial.key(setups[trial.sort]) not in done]
     if missing:
         run(missing, mutants, names, target, setups, record)
         done = read(record)
     rows = table([row for row in done.values() if row["mutant"] in mutants and row["engine"] in names and row["target"] == target and
-                  row["limit_s"] == seconds and row["empty"] == empty and row["setup"] == setups[row["mutant"]]], seconds)
+                  row["limit_s"] == seconds and row["empty"] == empty and
+                  row["setup"] == setups[row["mutant"], row["engine"], row["mutators"]]], seconds)
+    if not rows and missing:
+        say.line("recorded: for the table, trials of the other sort are missing")
+        return 0
     if not rows:
         raise say.Stop("no trial of these is recorded: --trials 10 makes some")
     if as_json:
@@ -99,7 +107,7 @@ def run(missing, mutants, names, target, setups, record):
             for at, trial in enumerate(missing):
                 steps.at(at, f"{trial.mutant}, {trial.engine}, {trial.mutators}, seed {trial.seed}")
                 seeds = trials.seeds_for(trial, pathlib.Path(folder) / f"{trial.mutant}-{trial.engine}")
-                store.append_line(record, line(trial, setups[trial.mutant], trial.run(seeds)))
+                store.append_line(record, line(trial, setups[trial.sort], trial.run(seeds)))
     except KeyboardInterrupt:
         say.line("interrupted: the trials that ended are recorded, the same command goes on")
     finally:
