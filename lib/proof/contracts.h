@@ -88,21 +88,11 @@ int iobuf_reader_fill_(iobuf_reader *r, size_t size);
     ensures r->base_ == \old(r->base_) + size; */
 static inline void iobuf_reader_cut_(iobuf_reader *r, size_t size, iobuf_slice *out);
 
-/* ---- internal.h, check.h */
+/* ---- internal.h */
 
 /*@ assigns \nothing;
     ensures \result == (struct buf *)head; */
 static inline struct buf *buf_from(struct iobuf_buf *head);
-
-/*@ requires slice_ok(s);
-    assigns \nothing;
-    ensures \result == (struct buf *)s->buf_; */
-static inline struct buf *check_handle(const iobuf_slice *s, const char *call);
-
-/*@ requires \valid_read(a) && \valid_read(b) && \object_pointer(a->buf_) && \object_pointer(b->buf_);
-    assigns \nothing;
-    ensures \result <==> a->buf_ == b->buf_; */
-static inline bool check_same_buf(const iobuf_slice *a, const iobuf_slice *b);
 
 /*@ requires \valid(sum);
     assigns *sum;

@@ -28,6 +28,7 @@ void proof_unreachable(void);
 #define iobuf_store_(p, value, order) ((void)(*(p) = (value)))
 #define iobuf_equals_(p, value) (*(p) == (value))
 #define iobuf_count_(p) ((void)(*(p) += 1))
+#define iobuf_mark_(p, found) ((void)(*(p) = (found) + 1))
 #define iobuf_fence_light_() ((void)0)
 #define iobuf_likely_(condition) (condition)
 #define iobuf_unlikely_(condition) (condition)
