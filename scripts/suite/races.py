@@ -29,6 +29,7 @@ STRESS, EXPLORER, TARGET = "fuzz/stress/iobuf_stress", "fuzz/interleave/iobuf_in
 class Race(mutants.Mutant):
     matters: str = ""
     explore: tuple = ()  # options that the explorer needs besides, to meet this race at all
+    program: str = ""  # the one in all of whose schedules, with PREEMPTIONS of them, it is sought; else all programs
 
     def plant(self, folder):
         shutil.copytree(mutants.LIB, folder / "lib", dirs_exist_ok=True)
@@ -37,7 +38,7 @@ class Race(mutants.Mutant):
 
 def planted():
     """First what is wrong; `class: `; `like: `; `matters: `, what it would do to a user; perhaps `explore: ` with options of
-    iobuf_interleave, which count in place of those of a method."""
+    iobuf_interleave, which count in place of those of a method, and `program: `."""
     found = []
     for path in sorted(PATCHES.glob("*.patch")):
         _, fields, file, diff = mutants.parts(path)
@@ -45,7 +46,7 @@ def planted():
         if not fields.get("matters"):
             raise say.Stop(f"{shown(path)} does not say why it matters: it needs a line `matters: `")
         found.append(Race(path.stem, "race", fields["class"], file, "all", mutants.digest(diff), None, fields["matters"],
-                          tuple(fields.get("explore", "").split())))
+                          tuple(fields.get("explore", "").split()), fields.get("program", "")))
     return found
 
 
@@ -67,6 +68,11 @@ def explorer(*words):
     return lambda race, program, _folder: ([program, *words, *race.explore], {})
 
 
+def exhaustive(race, program, _folder):
+    one = ["--preemptions", PREEMPTIONS, race.program] if race.program else []
+    return [program, "--exhaustive", "--preemptions", PREEMPTIONS, *race.explore, *one], {}
+
+
 def libfuzzer(_race, program, folder):
     (folder / "in").mkdir()
     return [program, folder / "in", f"-artifact_prefix={folder}/found-", f"-timeout={PROGRAM_SECONDS}", "-reload=0", "-seed=1"], {}
@@ -83,7 +89,7 @@ METHODS = {
     "tsan": Method("the same under ThreadSanitizer", "tsan", STRESS, stress, explores=False),
     "random": Method("schedules at random", "release", EXPLORER, explorer("--as-found", "--random", WITHOUT_END)),
     "pct": Method("schedules by priorities", "release", EXPLORER, explorer("--as-found", "--pct", DEPTH, WITHOUT_END)),
-    "exhaustive": Method("all schedules of small programs", "release", EXPLORER, explorer("--exhaustive", "--preemptions", PREEMPTIONS)),
+    "exhaustive": Method("all schedules of small programs", "release", EXPLORER, exhaustive),
     "libfuzzer": Method("programs and schedules, by libFuzzer", "libfuzzer-plain", TARGET, libfuzzer, engine=True),
     "afl": Method("the same by AFL++", "afl-plain", TARGET, afl, engine=True),
 }
