@@ -14,12 +14,13 @@
 
 /* What iobuf.h takes from here. */
 #define IOBUF_ATOMICS_ 1
-#define iobuf_load_(p, order) __atomic_load_n((__typeof__(p))scheduler_load((p), __ATOMIC_##order, #p, __func__), __ATOMIC_##order)
+/* Plain accesses: threads take turns on one processor, and a 32-bit one would want 8 bytes aligned to be atomic. */
+#define PLACE(p, found) (*(volatile __typeof__(*(p)) *)(found))
+#define iobuf_load_(p, order) PLACE(p, scheduler_load((p), __ATOMIC_##order, #p, __func__))
 #define iobuf_store_(p, value, order) /* the value first: it may be loaded, at a point of its own */                               \
     __extension__({                                                                                                                \
         __typeof__(*(p)) value_ = (value);                                                                                         \
-        __atomic_store_n((__typeof__(p))scheduler_store((p), sizeof *(p), __ATOMIC_##order, #p, __func__), value_,                 \
-                         __ATOMIC_##order);                                                                                        \
+        PLACE(p, scheduler_store((p), sizeof *(p), __ATOMIC_##order, #p, __func__)) = value_;                                      \
     })
 #define iobuf_equals_(p, value) (iobuf_load_(p, RELAXED) == (value))
 #define iobuf_count_(p) iobuf_store_(p, iobuf_load_(p, RELAXED) + 1, RELAXED)
@@ -46,14 +47,24 @@ static inline uintptr_t iobuf_self_(void)
 #undef atomic_add
 #undef atomic_swap
 #undef atomic_cas
-#define CHANGE(p, order) ((__typeof__(p))scheduler_change((p), sizeof *(p), __ATOMIC_##order, #p, __func__))
-#define atomic_add(p, value, order) __atomic_fetch_add(CHANGE(p, order), (value), __ATOMIC_##order)
-#define atomic_swap(p, value, order) __atomic_exchange_n(CHANGE(p, order), (value), __ATOMIC_##order)
+#define CHANGE(p, next, order) /* `next` may say old_ */                                                                           \
+    __extension__({                                                                                                                \
+        volatile __typeof__(*(p)) *at_ = scheduler_change((p), sizeof *(p), __ATOMIC_##order, #p, __func__);                       \
+        __typeof__(*(p)) old_ = *at_;                                                                                              \
+        *at_ = (next);                                                                                                             \
+        old_;                                                                                                                      \
+    })
+#define atomic_add(p, value, order) CHANGE(p, old_ + (value), order)
+#define atomic_swap(p, value, order) CHANGE(p, value, order)
 #define atomic_cas(p, expected, value, order)                                                                                      \
     __extension__({                                                                                                                \
-        __typeof__(p) at_ = scheduler_compare((p), sizeof *(p), (expected), __ATOMIC_##order, #p, __func__);                       \
-        scheduler_compared((p), __ATOMIC_##order,                                                                                  \
-                           __atomic_compare_exchange_n(at_, (expected), (value), false, __ATOMIC_SEQ_CST, __ATOMIC_ACQUIRE));      \
+        volatile __typeof__(*(p)) *at_ = scheduler_compare((p), sizeof *(p), (expected), __ATOMIC_##order, #p, __func__);          \
+        bool same_ = *at_ == *(expected);                                                                                          \
+        if (same_)                                                                                                                 \
+            *at_ = (value);                                                                                                        \
+        else                                                                                                                       \
+            *(expected) = *at_;                                                                                                    \
+        scheduler_compared((p), __ATOMIC_##order, same_);                                                                          \
     })
 
 /* What is under the lock is no atomic, so that a second thread within would go unseen: the scheduler keeps count of who is, and may
