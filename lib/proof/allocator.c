@@ -29,6 +29,7 @@ static bool fits_exactly(const iobuf_allocator *a, const struct buf *b, size_t n
 static void prefetch(iobuf_allocator *a, const struct buf *b, size_t need, size_t first);
 
 /*@ requires allocator_ok(a) && need >= a->reserve_;
+    assigns *a, a->buf_->owner_, a->buf_->local_, a->buf_->taken_, ((struct buf *)a->buf_)->shared;
     ensures allocator_ok(a);
     ensures a->reserve_ == \old(a->reserve_) && a->pool_ == \old(a->pool_);
     ensures \result == IOBUF_OK ==> has_room(a, need - a->reserve_);
@@ -36,6 +37,7 @@ static void prefetch(iobuf_allocator *a, const struct buf *b, size_t need, size_
 static int take(iobuf_allocator *a, size_t need);
 
 /*@ requires allocator_ok(a);
+    assigns *a, a->buf_->owner_, a->buf_->local_, a->buf_->taken_, ((struct buf *)a->buf_)->shared;
     ensures allocator_ok(a);
     ensures a->reserve_ == \old(a->reserve_) && a->pool_ == \old(a->pool_);
     ensures \result == IOBUF_OK ==> has_room(a, size);
@@ -43,6 +45,7 @@ static int take(iobuf_allocator *a, size_t need);
 static int refill_slow(iobuf_allocator *a, size_t size);
 
 /*@ requires allocator_ok(a);
+    assigns *a, a->buf_->owner_, a->buf_->local_, a->buf_->taken_, ((struct buf *)a->buf_)->shared;
     ensures allocator_ok(a);
     ensures a->reserve_ == \old(a->reserve_) && a->pool_ == \old(a->pool_);
     ensures \result == IOBUF_OK ==> has_room(a, size);

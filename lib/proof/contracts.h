@@ -169,14 +169,14 @@ void slice_init(iobuf_slice *s, struct buf *b, uint8_t *data, size_t size);
 void iobuf_slice_truncate_front(iobuf_slice *s, size_t bytes);
 
 /*@ requires slice_ok(s);
+    assigns s->data_, s->size_, s->headroom_;
     ensures slice_ok(s);
     behavior refused:
       assumes bytes > room(s->headroom_);
-      assigns \nothing;
       ensures !\result;
+      ensures s->data_ == \old(s->data_) && s->size_ == \old(s->size_) && s->headroom_ == \old(s->headroom_);
     behavior expanded:
       assumes bytes <= room(s->headroom_);
-      assigns s->data_, s->size_, s->headroom_;
       ensures \result;
       ensures s->data_ == \old(s->data_) - bytes;
       ensures s->size_ == \old(s->size_) + bytes;
@@ -212,14 +212,14 @@ bool iobuf_slice_expand_front(iobuf_slice *s, size_t bytes);
 void iobuf_truncate_front_slow_(iobuf_slice *s, size_t bytes);
 
 /*@ requires slice_ok(s);
+    assigns s->data_, s->size_, s->headroom_;
     ensures slice_ok(s);
     behavior refused:
       assumes bytes > room(s->headroom_);
-      assigns \nothing;
       ensures !\result;
+      ensures s->data_ == \old(s->data_) && s->size_ == \old(s->size_) && s->headroom_ == \old(s->headroom_);
     behavior expanded:
       assumes bytes <= room(s->headroom_);
-      assigns s->data_, s->size_, s->headroom_;
       ensures \result;
       ensures s->data_ == \old(s->data_) - bytes;
       ensures s->size_ == \old(s->size_) + bytes;
@@ -431,6 +431,7 @@ int iobuf_allocator_init(iobuf_allocator *a, iobuf_pool *pool, size_t reserve);
 int iobuf_alloc(iobuf_allocator *a, size_t size, iobuf_slice *out);
 
 /*@ requires allocator_ok(a);
+    assigns *a, a->buf_->owner_, a->buf_->local_, a->buf_->taken_, ((struct buf *)a->buf_)->shared;
     ensures allocator_ok(a);
     ensures a->reserve_ == \old(a->reserve_) && a->pool_ == \old(a->pool_);
     ensures \result == IOBUF_OK ==> has_room(a, size);
@@ -447,7 +448,7 @@ int iobuf_refill_(iobuf_allocator *a, size_t size);
     ensures \result != IOBUF_OK ==> *a == \old(*a) && *out == \old(*out); */
 int iobuf_copy(iobuf_allocator *a, const void *bytes, size_t size, iobuf_slice *out);
 
-/*@ requires allocator_ok(a);
+/*@ requires allocator_ok(a) && \object_pointer(a->pool_);
     ensures allocator_ok(a) && a->buf_ == \null && a->pool_ == \null || *a == \old(*a);
     ensures \old(a->pool_) == \null ==> *a == \old(*a); */
 void iobuf_allocator_release(iobuf_allocator *a);
