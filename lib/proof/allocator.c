@@ -56,7 +56,9 @@ static int refill(iobuf_allocator *a, size_t size);
     requires a->buf_ != \null ==> \separated(out, (struct buf *)a->buf_);
     ensures allocator_ok(a);
     ensures a->reserve_ == \old(a->reserve_) && a->pool_ == \old(a->pool_);
-    ensures \result == IOBUF_OK ==> slice_ok(out) && out->size_ == size && out->headroom_ == a->reserve_ && out->buf_ == a->buf_;
+    ensures \result == IOBUF_OK ==> out->size_ == size && out->headroom_ == a->reserve_ && out->buf_ == a->buf_ && out->buf_ != \null;
+    ensures \result == IOBUF_OK ==> slice_held(out);
+    ensures \result == IOBUF_OK ==> slice_placed(out);
     ensures \result == IOBUF_OK ==> place(out, (struct buf *)a->buf_) + size == cut(a, (struct buf *)a->buf_);
     ensures \result != IOBUF_OK ==> *a == \old(*a) && *out == \old(*out); */
 static int alloc_slow(iobuf_allocator *a, size_t size, iobuf_slice *out);
