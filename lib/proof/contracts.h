@@ -152,7 +152,9 @@ void slice_init(iobuf_slice *s, struct buf *b, uint8_t *data, size_t size);
 
 /*@ requires slice_ok(s);
     assigns s->data_, s->size_, s->headroom_, s->buf_;
-    ensures slice_ok(s);
+    ensures slice_lent(s);
+    ensures slice_held(s);
+    ensures slice_placed(s);
     ensures s->buf_ == \old(s->buf_);
     ensures s->data_ == \old(s->data_) + least(bytes, \old(s->size_));
     ensures s->size_ == \old(s->size_) - least(bytes, \old(s->size_));
@@ -196,7 +198,9 @@ bool iobuf_slice_expand_front(iobuf_slice *s, size_t bytes);
 
 /*@ requires slice_ok(s);
     assigns s->data_, s->size_, s->headroom_, s->buf_;
-    ensures slice_ok(s);
+    ensures slice_lent(s);
+    ensures slice_held(s);
+    ensures slice_placed(s);
     ensures s->buf_ == \old(s->buf_);
     ensures s->data_ == \old(s->data_) + least(bytes, \old(s->size_));
     ensures s->size_ == \old(s->size_) - least(bytes, \old(s->size_));

@@ -20,7 +20,9 @@ BITS = FOLDER / "bits.smt2"
 PROVERS = {"frama-c": "-version", "why3": "--version", "z3": "--version", "cvc4": "--version"}
 SECONDS = 1800  # a bound against hanging: what limits a prover are its steps, lib/proof/why3.conf
 AT_ONCE = 4  # functions of one process
-LONGEST = ()  # these take longest: they begin first, each in a process of its own, so that all processors are busy to the end
+# These take longest: they begin first, each in a process of its own, so that all processors are busy to the end.
+LONGEST = (("inline", "iobuf_cut_"), ("slice", "iobuf_slice_truncate_front"), ("slice", "iobuf_slice_expand_front"),
+           ("inline", "iobuf_slice_truncate_front"), ("inline", "iobuf_slice_expand_front"), ("coalesce", "join_fronts"))
 
 
 @dataclasses.dataclass(frozen=True)
