@@ -29,6 +29,7 @@ static bool fits_exactly(const iobuf_allocator *a, const struct buf *b, size_t n
 static void prefetch(iobuf_allocator *a, const struct buf *b, size_t need, size_t first);
 
 /*@ requires allocator_ok(a) && need >= a->reserve_;
+    assigns *a, a->buf_->owner_, a->buf_->local_, a->buf_->taken_, ((struct buf *)a->buf_)->shared;
     ensures allocator_ok(a);
     ensures a->reserve_ == \old(a->reserve_) && a->pool_ == \old(a->pool_);
     ensures \result == IOBUF_OK ==> has_room(a, need - a->reserve_);
@@ -36,6 +37,7 @@ static void prefetch(iobuf_allocator *a, const struct buf *b, size_t need, size_
 static int take(iobuf_allocator *a, size_t need);
 
 /*@ requires allocator_ok(a);
+    assigns *a, a->buf_->owner_, a->buf_->local_, a->buf_->taken_, ((struct buf *)a->buf_)->shared;
     ensures allocator_ok(a);
     ensures a->reserve_ == \old(a->reserve_) && a->pool_ == \old(a->pool_);
     ensures \result == IOBUF_OK ==> has_room(a, size);
@@ -43,6 +45,7 @@ static int take(iobuf_allocator *a, size_t need);
 static int refill_slow(iobuf_allocator *a, size_t size);
 
 /*@ requires allocator_ok(a);
+    assigns *a, a->buf_->owner_, a->buf_->local_, a->buf_->taken_, ((struct buf *)a->buf_)->shared;
     ensures allocator_ok(a);
     ensures a->reserve_ == \old(a->reserve_) && a->pool_ == \old(a->pool_);
     ensures \result == IOBUF_OK ==> has_room(a, size);
@@ -53,7 +56,9 @@ static int refill(iobuf_allocator *a, size_t size);
     requires a->buf_ != \null ==> \separated(out, (struct buf *)a->buf_);
     ensures allocator_ok(a);
     ensures a->reserve_ == \old(a->reserve_) && a->pool_ == \old(a->pool_);
-    ensures \result == IOBUF_OK ==> slice_ok(out) && out->size_ == size && out->headroom_ == a->reserve_ && out->buf_ == a->buf_;
+    ensures \result == IOBUF_OK ==> out->size_ == size && out->headroom_ == a->reserve_ && out->buf_ == a->buf_ && out->buf_ != \null;
+    ensures \result == IOBUF_OK ==> slice_held(out);
+    ensures \result == IOBUF_OK ==> slice_placed(out);
     ensures \result == IOBUF_OK ==> place(out, (struct buf *)a->buf_) + size == cut(a, (struct buf *)a->buf_);
     ensures \result != IOBUF_OK ==> *a == \old(*a) && *out == \old(*out); */
 static int alloc_slow(iobuf_allocator *a, size_t size, iobuf_slice *out);

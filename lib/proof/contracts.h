@@ -28,6 +28,10 @@ bool buf_has_one_slice(struct buf *b);
     ensures \result != \null ==> buf_ok(\result) && \result->head.start_ == bytes && \result->size == size; */
 struct buf *buf_new_foreign(void *bytes, size_t size, iobuf_free_fn release, void *context);
 
+/*@ requires \valid(count);
+    assigns *count; */
+void proof_count(size_t *count);
+
 /* ---- iobuf.h */
 
 /*@ assigns \nothing;
@@ -82,9 +86,11 @@ int iobuf_reader_fill_(iobuf_reader *r, size_t size);
 /*@ requires reader_ok(r) && \valid(out) && \separated(r, out) && size <= r->bound_ - r->base_;
     requires r->buf_ != \null ==> \separated(out, (struct buf *)r->buf_);
     assigns *out, r->base_, r->buf_->taken_;
-    ensures reader_ok(r) && slice_ok(out);
+    ensures reader_ok(r);
     ensures size == 0 ==> empty(out);
     ensures size != 0 ==> out->data_ == \old(r->base_) && out->size_ == size && out->headroom_ == 0 && out->buf_ == r->buf_;
+    ensures size != 0 ==> out->buf_ != \null && buf_ok((struct buf *)out->buf_) && \separated(out, (struct buf *)out->buf_);
+    ensures size != 0 ==> within(out, (struct buf *)out->buf_);
     ensures r->base_ == \old(r->base_) + size; */
 static inline void iobuf_reader_cut_(iobuf_reader *r, size_t size, iobuf_slice *out);
 
@@ -145,8 +151,10 @@ bool slice_owns_all(const iobuf_slice *s, struct front f);
 void slice_init(iobuf_slice *s, struct buf *b, uint8_t *data, size_t size);
 
 /*@ requires slice_ok(s);
-    assigns *s;
-    ensures slice_ok(s);
+    assigns s->data_, s->size_, s->headroom_, s->buf_;
+    ensures slice_lent(s);
+    ensures slice_held(s);
+    ensures slice_placed(s);
     ensures s->buf_ == \old(s->buf_);
     ensures s->data_ == \old(s->data_) + least(bytes, \old(s->size_));
     ensures s->size_ == \old(s->size_) - least(bytes, \old(s->size_));
@@ -169,14 +177,15 @@ void slice_init(iobuf_slice *s, struct buf *b, uint8_t *data, size_t size);
 void iobuf_slice_truncate_front(iobuf_slice *s, size_t bytes);
 
 /*@ requires slice_ok(s);
+    assigns s->data_, s->size_, s->headroom_, s->buf_;
     ensures slice_ok(s);
+    ensures s->buf_ == \old(s->buf_);
     behavior refused:
       assumes bytes > room(s->headroom_);
-      assigns \nothing;
       ensures !\result;
+      ensures s->data_ == \old(s->data_) && s->size_ == \old(s->size_) && s->headroom_ == \old(s->headroom_);
     behavior expanded:
       assumes bytes <= room(s->headroom_);
-      assigns s->data_, s->size_, s->headroom_;
       ensures \result;
       ensures s->data_ == \old(s->data_) - bytes;
       ensures s->size_ == \old(s->size_) + bytes;
@@ -188,8 +197,10 @@ void iobuf_slice_truncate_front(iobuf_slice *s, size_t bytes);
 bool iobuf_slice_expand_front(iobuf_slice *s, size_t bytes);
 
 /*@ requires slice_ok(s);
-    assigns *s;
-    ensures slice_ok(s);
+    assigns s->data_, s->size_, s->headroom_, s->buf_;
+    ensures slice_lent(s);
+    ensures slice_held(s);
+    ensures slice_placed(s);
     ensures s->buf_ == \old(s->buf_);
     ensures s->data_ == \old(s->data_) + least(bytes, \old(s->size_));
     ensures s->size_ == \old(s->size_) - least(bytes, \old(s->size_));
@@ -212,14 +223,15 @@ bool iobuf_slice_expand_front(iobuf_slice *s, size_t bytes);
 void iobuf_truncate_front_slow_(iobuf_slice *s, size_t bytes);
 
 /*@ requires slice_ok(s);
+    assigns s->data_, s->size_, s->headroom_, s->buf_;
     ensures slice_ok(s);
+    ensures s->buf_ == \old(s->buf_);
     behavior refused:
       assumes bytes > room(s->headroom_);
-      assigns \nothing;
       ensures !\result;
+      ensures s->data_ == \old(s->data_) && s->size_ == \old(s->size_) && s->headroom_ == \old(s->headroom_);
     behavior expanded:
       assumes bytes <= room(s->headroom_);
-      assigns s->data_, s->size_, s->headroom_;
       ensures \result;
       ensures s->data_ == \old(s->data_) - bytes;
       ensures s->size_ == \old(s->size_) + bytes;
@@ -273,8 +285,12 @@ bool iobuf_slice_claim_prefix(iobuf_slice *s);
       assumes offset <= s->size_ && size <= s->size_ - offset;
       assigns s->headroom_, *out, ((struct buf *)s->buf_)->shared;
       ensures \result == IOBUF_OK;
-      ensures slice_ok(s);
-      ensures slice_ok(out);
+      ensures slice_lent(s);
+      ensures slice_held(s);
+      ensures slice_placed(s);
+      ensures slice_lent(out);
+      ensures slice_held(out);
+      ensures slice_placed(out);
       ensures out->buf_ == s->buf_ && out->size_ == size;
       ensures s->data_ == \null ? out->data_ == \null : out->data_ == s->data_ + offset;
       ensures s->buf_ == \null ==> s->headroom_ == \old(s->headroom_);
@@ -294,8 +310,12 @@ int iobuf_slice_share(iobuf_slice *s, size_t offset, size_t size, iobuf_slice *o
       assumes at <= s->size_;
       assigns s->size_, s->headroom_, *tail, ((struct buf *)s->buf_)->shared;
       ensures \result == IOBUF_OK;
-      ensures slice_ok(s);
-      ensures slice_ok(tail);
+      ensures slice_lent(s);
+      ensures slice_held(s);
+      ensures slice_placed(s);
+      ensures slice_lent(tail);
+      ensures slice_held(tail);
+      ensures slice_placed(tail);
       ensures s->size_ == at && tail->size_ == \old(s->size_) - at && tail->buf_ == s->buf_;
       ensures s->data_ == \null ? tail->data_ == \null : tail->data_ == s->data_ + at;
       ensures room(tail->headroom_) == 0;
@@ -339,7 +359,9 @@ void iobuf_slice_release(iobuf_slice *s);
     requires previous->buf_ != \null ==> \separated(s, (struct buf *)previous->buf_) && counts_ok(previous->buf_);
     assigns s->headroom_, *previous, previous->buf_->owner_, previous->buf_->local_, previous->buf_->taken_,
       ((struct buf *)previous->buf_)->shared;
-    ensures slice_ok(s);
+    ensures slice_lent(s);
+    ensures slice_held(s);
+    ensures slice_placed(s);
     ensures empty(previous);
     behavior joined:
       assumes s->buf_ != \null && s->buf_ == previous->buf_ && owns_all(previous) &&
@@ -395,15 +417,21 @@ void proof_prefetch(const void *place);
     ensures a->next_ + size < a->bound_ ==> \result; */
 static inline bool iobuf_fits_(const iobuf_allocator *a, size_t size, uintptr_t *end);
 
-/*@ requires allocator_ok(a) && has_room(a, size) && \valid(out) && \separated(a, out, (struct buf *)a->buf_);
+/*@ requires a->buf_ != \null;
+    requires allocator_ok(a) && has_room(a, size) && \valid(out) && \separated(a, out, (struct buf *)a->buf_);
     requires end == (uintptr_t)((struct buf *)a->buf_)->head.start_ + cut(a, (struct buf *)a->buf_) + a->reserve_ + size;
     assigns a->next_, a->buf_->taken_, *out;
     ensures allocator_ok(a);
-    ensures slice_ok(out);
+    ensures a->reserve_ == \old(a->reserve_) && a->pool_ == \old(a->pool_) && a->buf_ == \old(a->buf_);
     ensures out->buf_ == a->buf_ && out->size_ == size && out->headroom_ == a->reserve_;
     ensures (uintptr_t)out->data_ == \old(a->next_);
     ensures place(out, (struct buf *)a->buf_) == cut{Pre}(a, (struct buf *)a->buf_) + a->reserve_;
-    ensures cut(a, (struct buf *)a->buf_) == cut{Pre}(a, (struct buf *)a->buf_) + a->reserve_ + size; */
+    ensures cut(a, (struct buf *)a->buf_) == cut{Pre}(a, (struct buf *)a->buf_) + a->reserve_ + size;
+    // slice_ok(out), in parts
+    ensures buf_ok((struct buf *)a->buf_) && \separated(out, (struct buf *)a->buf_);
+    ensures !sharing(out->headroom_);
+    ensures out->data_ == ((struct buf *)a->buf_)->head.start_ + place(out, (struct buf *)a->buf_);
+    ensures place(out, (struct buf *)a->buf_) + size <= ((struct buf *)a->buf_)->size; */
 static inline void iobuf_cut_(iobuf_allocator *a, size_t size, uintptr_t end, iobuf_slice *out);
 
 /* ---- allocator.c */
@@ -425,12 +453,15 @@ int iobuf_allocator_init(iobuf_allocator *a, iobuf_pool *pool, size_t reserve);
     requires a->buf_ != \null ==> \separated(out, (struct buf *)a->buf_);
     ensures allocator_ok(a);
     ensures a->reserve_ == \old(a->reserve_) && a->pool_ == \old(a->pool_);
-    ensures \result == IOBUF_OK ==> slice_ok(out) && out->size_ == size && out->headroom_ == a->reserve_ && out->buf_ == a->buf_;
+    ensures \result == IOBUF_OK ==> out->size_ == size && out->headroom_ == a->reserve_ && out->buf_ == a->buf_ && out->buf_ != \null;
+    ensures \result == IOBUF_OK ==> slice_held(out);
+    ensures \result == IOBUF_OK ==> slice_placed(out);
     ensures \result == IOBUF_OK ==> place(out, (struct buf *)a->buf_) + size == cut(a, (struct buf *)a->buf_);
     ensures \result != IOBUF_OK ==> *a == \old(*a) && *out == \old(*out); */
 int iobuf_alloc(iobuf_allocator *a, size_t size, iobuf_slice *out);
 
 /*@ requires allocator_ok(a);
+    assigns *a, a->buf_->owner_, a->buf_->local_, a->buf_->taken_, ((struct buf *)a->buf_)->shared;
     ensures allocator_ok(a);
     ensures a->reserve_ == \old(a->reserve_) && a->pool_ == \old(a->pool_);
     ensures \result == IOBUF_OK ==> has_room(a, size);
@@ -443,11 +474,13 @@ int iobuf_refill_(iobuf_allocator *a, size_t size);
     ensures allocator_ok(a);
     ensures a->reserve_ == \old(a->reserve_) && a->pool_ == \old(a->pool_);
     ensures bytes == \null && size != 0 ==> \result == IOBUF_EINVAL;
-    ensures \result == IOBUF_OK ==> slice_ok(out) && out->size_ == size && out->headroom_ == a->reserve_ && out->buf_ == a->buf_;
+    ensures \result == IOBUF_OK ==> out->size_ == size && out->headroom_ == a->reserve_ && out->buf_ == a->buf_ && out->buf_ != \null;
+    ensures \result == IOBUF_OK ==> slice_held(out);
+    ensures \result == IOBUF_OK ==> slice_placed(out);
     ensures \result != IOBUF_OK ==> *a == \old(*a) && *out == \old(*out); */
 int iobuf_copy(iobuf_allocator *a, const void *bytes, size_t size, iobuf_slice *out);
 
-/*@ requires allocator_ok(a);
+/*@ requires allocator_ok(a) && \object_pointer(a->pool_);
     ensures allocator_ok(a) && a->buf_ == \null && a->pool_ == \null || *a == \old(*a);
     ensures \old(a->pool_) == \null ==> *a == \old(*a); */
 void iobuf_allocator_release(iobuf_allocator *a);
@@ -460,8 +493,12 @@ void iobuf_allocator_release(iobuf_allocator *a);
         place(last, (struct buf *)a->buf_) + last->size_ == cut(a, (struct buf *)a->buf_);
       assigns a->next_, last->size_, a->bound_;
       ensures \result == IOBUF_OK;
-      ensures allocator_ok(a);
-      ensures slice_ok(last);
+      ensures allocator_held(a);
+      ensures allocator_bound(a);
+      ensures allocator_placed(a);
+      ensures slice_lent(last);
+      ensures slice_held(last);
+      ensures slice_placed(last);
       ensures last->size_ == size && cut(a, (struct buf *)a->buf_) == place(last, (struct buf *)a->buf_) + size;
     behavior refused:
       assumes !(last->buf_ != \null && last->buf_ == a->buf_ && size <= last->size_ && !sharing(last->headroom_) &&

@@ -13,8 +13,8 @@
 #include "contracts.h"
 
 /*@ requires \valid(to) && \valid_read(from) && \separated(to, from) && \object_pointer(from->data_) && \object_pointer(from->buf_);
-    assigns *to;
-    ensures *to == *from; */
+    assigns to->data_, to->size_, to->headroom_, to->buf_; // by field: callers then know more than of *to
+    ensures to->data_ == from->data_ && to->size_ == from->size_ && to->headroom_ == from->headroom_ && to->buf_ == from->buf_; */
 static inline void iobuf_copy_(iobuf_slice *to, const iobuf_slice *from);
 
 /*@ requires reader_ok(r) && \valid(out) && \separated(r, out);

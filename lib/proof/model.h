@@ -60,6 +60,11 @@
       \valid(s) &&
       (s->buf_ == \null ? s->headroom_ == 0 && memory(s->data_, s->size_)
                         : buf_ok((struct buf *)s->buf_) && within(s, (struct buf *)s->buf_) && \separated(s, (struct buf *)s->buf_));
+    // The same in parts, where the whole is too much for a prover at once.
+    predicate slice_lent{L}(iobuf_slice *s) = \valid(s) && (s->buf_ == \null ==> s->headroom_ == 0 && memory(s->data_, s->size_));
+    predicate slice_held{L}(iobuf_slice *s) =
+      s->buf_ != \null ==> buf_ok((struct buf *)s->buf_) && \separated(s, (struct buf *)s->buf_);
+    predicate slice_placed{L}(iobuf_slice *s) = s->buf_ != \null ==> within(s, (struct buf *)s->buf_);
     predicate empty{L}(iobuf_slice *s) = s->data_ == \null && s->size_ == 0 && s->headroom_ == 0 && s->buf_ == \null;
     // An array of slices, none of which lies in the descriptor of a buf.
     predicate in{L}(iobuf_slice *p, iobuf_slice *slices, integer count) =
@@ -82,6 +87,11 @@
       (a->buf_ == \null ? a->bound_ == 0 && a->most_ == 0
                         : buf_ok((struct buf *)a->buf_) && \separated(a, (struct buf *)a->buf_) &&
                             bound_ok(a, (struct buf *)a->buf_) && 0 <= cut(a, (struct buf *)a->buf_) <= ((struct buf *)a->buf_)->size);
+    // The same in parts, of one that has a buf.
+    predicate allocator_held{L}(iobuf_allocator *a) =
+      \valid(a) && callers_allocator(a) && a->buf_ != \null && buf_ok((struct buf *)a->buf_) && \separated(a, (struct buf *)a->buf_);
+    predicate allocator_bound{L}(iobuf_allocator *a) = bound_ok(a, (struct buf *)a->buf_);
+    predicate allocator_placed{L}(iobuf_allocator *a) = 0 <= cut(a, (struct buf *)a->buf_) <= ((struct buf *)a->buf_)->size;
     predicate has_room{L}(iobuf_allocator *a, integer size) =
       a->buf_ != \null && cut(a, (struct buf *)a->buf_) + a->reserve_ + size <= ((struct buf *)a->buf_)->size;
 

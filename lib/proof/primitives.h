@@ -21,13 +21,14 @@ bool proof_add_overflow(size_t a, size_t b, size_t *sum);
 bool proof_mul_overflow(size_t a, size_t b, size_t *product);
 void proof_prefetch(const void *place);
 void proof_unreachable(void);
+void proof_count(size_t *count);
 
 /* What iobuf.h takes from here. */
 #define IOBUF_ATOMICS_ 1
 #define iobuf_load_(p, order) (*(p))
 #define iobuf_store_(p, value, order) ((void)(*(p) = (value)))
 #define iobuf_equals_(p, value) (*(p) == (value))
-#define iobuf_count_(p) ((void)(*(p) += 1))
+#define iobuf_count_(p) proof_count(p)
 #define iobuf_mark_(p, found) ((void)(*(p) = (found) + 1))
 #define iobuf_fence_light_() ((void)0)
 #define iobuf_likely_(condition) (condition)

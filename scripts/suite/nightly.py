@@ -44,6 +44,7 @@ STAGES = (
           schedules(1000, "--exhaustive", "--preemptions", 3, "--made")),
     Stage("random", "schedules at random", 5, "release", EXPLORER, schedules(500_000, "--random")),
     Stage("pct", "schedules by priorities", 5, "release", EXPLORER, schedules(200_000, "--pct", 4)),
+    Stage("proof", "the arithmetic, also what the tests leave out", 1, None, "scripts/iobuf", lambda part, left: ["prove"]),
 )
 
 

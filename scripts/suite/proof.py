@@ -20,6 +20,9 @@ BITS = FOLDER / "bits.smt2"
 PROVERS = {"frama-c": "-version", "why3": "--version", "z3": "--version", "cvc4": "--version"}
 SECONDS = 1800  # a bound against hanging: what limits a prover are its steps, lib/proof/why3.conf
 AT_ONCE = 4  # functions of one process
+# These take longest: they begin first, each in a process of its own, so that all processors are busy to the end.
+LONGEST = (("inline", "iobuf_cut_"), ("slice", "iobuf_slice_truncate_front"), ("slice", "iobuf_slice_expand_front"),
+           ("inline", "iobuf_slice_truncate_front"), ("inline", "iobuf_slice_expand_front"), ("coalesce", "join_fronts"))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,9 +48,18 @@ UNITS = {
 }
 
 
-def functions(lib=ROOT / "lib"):
+def functions(lib=ROOT / "lib", units=UNITS):
     """{(unit, function)} in their order."""
-    return [(unit, name) for unit in UNITS for name in UNITS[unit].functions(lib)]
+    return [(unit, name) for unit in units for name in UNITS[unit].functions(lib)]
+
+
+def of_files(files):
+    """Those that prove the files, by their names."""
+    return [unit for unit in UNITS if not files or name_of(unit) in files]
+
+
+def name_of(unit):
+    return UNITS[unit].file.rsplit("/", 1)[1]
 
 
 # ---- the list
@@ -99,15 +111,13 @@ def versions():
     return found
 
 
-def prove(wanted=None, lib=ROOT / "lib", entries=None):
-    """{(unit, function): {goal: prover, or None}} of the functions named, or of all; those named as without a contract have no goal."""
+def prove(wanted=None, lib=ROOT / "lib", entries=None, of=UNITS):
+    """{(unit, function): {goal: prover, or None}} of the functions named, or of all, of these units; those named as without a contract
+    have no goal."""
     bits()
     without = {(unit, function) for unit, function, goal in entries or {} if goal is None}
-    found = {key: {} for key in functions(lib) if wanted is None or key[1] in wanted}
-    jobs = []
-    for unit in UNITS:
-        names = [name for of, name in found if of == unit and (of, name) not in without]
-        jobs += [(unit, names[at:at + AT_ONCE]) for at in range(0, len(names), AT_ONCE)]
+    found = {key: {} for key in functions(lib, of) if wanted is None or key[1] in wanted}
+    jobs = list(shares([key for key in found if key not in without]))
     with say.Steps(f"prove {sum(len(names) for _, names in jobs)} functions", len(jobs)) as steps, \
             concurrent.futures.ThreadPoolExecutor(build.cpus()) as pool:
         tasks = [pool.submit(run, unit, names, lib) for unit, names in jobs]
@@ -120,6 +130,14 @@ def prove(wanted=None, lib=ROOT / "lib", entries=None):
             pool.shutdown(wait=False, cancel_futures=True)
             raise
     return found
+
+
+def shares(keys):
+    """(unit, functions) for each process, in the order in which they begin."""
+    yield from ((unit, [name]) for longest in LONGEST for unit, name in keys if (unit, name) == longest)
+    for unit in UNITS:
+        names = [name for of, name in keys if of == unit and (of, name) not in LONGEST]
+        yield from ((unit, names[at:at + AT_ONCE]) for at in range(0, len(names), AT_ONCE))
 
 
 def bits():

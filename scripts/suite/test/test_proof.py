@@ -46,6 +46,21 @@ def test_every_function_with_a_body_is_found(tmp_path):
     assert proof.UNITS["slice"].functions(tmp_path) == ["f", "g"]
 
 
+def test_each_function_is_in_one_process_and_the_longest_begin_first():
+    keys = proof.functions()
+    jobs = list(proof.shares(keys))
+    assert set(proof.LONGEST) <= set(keys) and [(unit, names[0]) for unit, names in jobs][:len(proof.LONGEST)] == list(proof.LONGEST)
+    assert sorted((unit, name) for unit, names in jobs for name in names) == sorted(keys)
+    assert all(len(names) <= proof.AT_ONCE for _, names in jobs)
+
+
+def test_the_functions_of_a_file():
+    done = iobuf("prove", "--json", "--file", "pool.c")
+    check(done, 0)
+    found = json.loads(done.stdout)
+    assert [(row["file"], row["function"]) for row in found["functions"]] == [("src/pool.c", "round_up")] and found["named"] == 0
+
+
 def test_a_contract_holds_for_the_library():
     done = iobuf("prove", "--json", "iobuf_slice_truncate_back")
     check(done, 0)
@@ -74,6 +89,8 @@ def test_a_list_that_is_none(tmp_path, content):
 
 def test_wrong_use(tmp_path):
     check_one_line(iobuf("prove", "nothing"), 2, "no function is called 'nothing'")
+    check_one_line(iobuf("prove", "--file", "slice.c", "round_up"), 2, "no function is called 'round_up'")
+    check_one_line(iobuf("prove", "--file", "nothing"), 2, "--file")
     check_one_line(iobuf("prove", "--unproved", tmp_path / "nothing"), 2, "does not exist")
     check_one_line(iobuf("prove", "--lib", ROOT / "README.md"), 2, "is a file")
 

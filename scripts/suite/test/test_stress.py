@@ -107,7 +107,7 @@ class TestNightly:
         check(done, 0, *names)
         assert len(done.stdout.splitlines()) == len(names)
 
-    @pytest.mark.parametrize("stage", nightly.STAGES, ids=lambda stage: stage.name)
+    @pytest.mark.parametrize("stage", [stage for stage in nightly.STAGES if stage.name != "proof"], ids=lambda stage: stage.name)
     def test_no_two_parts_are_the_same(self, stage):
         words = [[str(word) for word in stage.words(part, 1000)] for part in range(4)]
         assert len({" ".join(part) for part in words}) == 4
