@@ -44,6 +44,10 @@ STAGES = (
           schedules(1000, "--exhaustive", "--preemptions", 3, "--made")),
     Stage("random", "schedules at random", 5, "release", EXPLORER, schedules(500_000, "--random")),
     Stage("pct", "schedules by priorities", 5, "release", EXPLORER, schedules(200_000, "--pct", 4)),
+    Stage("soak", "servers and clients that are killed", 30, None, "scripts/iobuf",
+          lambda part, left: ["soak", "--seed", part + 1, "--seconds", max(1, round(left))]),
+    Stage("machines", "all tests for aarch64, s390x and armhf, under qemu", 1, None, "scripts/iobuf",
+          lambda _part, _left: ["test", "armhf", "aarch64-all", "s390x-all", "armhf-all"]),
     Stage("proof", "the arithmetic, also what the tests leave out", 1, None, "scripts/iobuf", lambda part, left: ["prove"]),
 )
 
